@@ -1,0 +1,1 @@
+"""One normalised event stream from any provider."""
