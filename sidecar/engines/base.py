@@ -91,7 +91,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Where one call goes: resolved from the settings, complete, and free of the settings' shape.
 
     ``base_url`` has no trailing slash; the dialect's path is appended to it. ``headers`` are sent as they are, after
-    the dialect's own. ``body`` is merged over the top level of the request body last (``scalix_options``, ``thinking``).
+    the dialect's own. ``body`` is merged over the top level of the
+    request body last (``scalix_options``, ``thinking``).
     """
 
     provider: str

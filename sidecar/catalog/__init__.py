@@ -1,0 +1,1 @@
+"""Providers and models: built in, from the database, and found on this machine."""

@@ -1,0 +1,1 @@
+"""The life of one chat stream, from rows to patches."""

@@ -1,0 +1,1 @@
+"""SSE framing and one decoder per dialect: pure functions over bytes."""

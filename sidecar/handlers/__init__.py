@@ -1,0 +1,1 @@
+"""Thin edges of the methods: validate, delegate, shape. One file per channel family."""

@@ -1,0 +1,1 @@
+"""Which model, in which order, and for how long."""

@@ -1,0 +1,1 @@
+"""JSON-RPC: codec, dispatcher, router, outbox."""

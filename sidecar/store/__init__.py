@@ -1,0 +1,1 @@
+"""The app's SQLite file and what the sidecar keeps in it."""

@@ -1,0 +1,241 @@
+"""The app's ``sqlite.db``: two connections, each on its own worker thread.
+
+Readers never wait behind a writer that waits for a lock held by the app: one thread reads (``PRAGMA query_only``),
+one writes. SQLite's own busy handler does the waiting (10 s, as the app), on the worker thread and with the GIL
+released. The file is never created here: the app owns it, and a database that is missing is told as such.
+
+The connection is reopened when the file behind the path is another one (the app's "reset all" deletes it).
+Journal mode is left as the app set it.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import anyio
+import anyio.lowlevel
+
+from sidecar.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreadable
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS: Final = 10_000
+"""How long a statement waits for a lock; the app uses the same (app contract 15.4)."""
+
+NEWEST_KNOWN_SCHEMA: Final = 1_755_545_060_076
+"""``MAX(created_at)`` of the app's newest migration this build knows (0011_light_zeigeist)."""
+
+SMALLEST_DATABASE_BYTES: Final = 100
+"""A shorter file cannot hold SQLite's header; the app deletes it at its next start."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseStatus:
+    """What ``initialize`` reports. ``schema_version`` is None when it cannot be read."""
+
+    path: Path
+    exists: bool
+    schema_version: int | None
+    writable: bool
+
+
+class _Job(Generic[T]):
+    """One unit of work and the event-loop side waiting for it."""
+
+    __slots__ = ("done", "error", "token", "value", "work")
+
+    def __init__(self, work: Callable[[sqlite3.Connection], T], token: Any) -> None:
+        self.work = work
+        self.token = token
+        self.done = anyio.Event()
+        self.value: T | None = None
+        self.error: BaseException | None = None
+
+    def resolve(self) -> None:
+        try:
+            anyio.from_thread.run_sync(self.done.set, token=self.token)
+        except (RuntimeError, anyio.RunFinishedError):
+            # The loop is gone: nobody waits any more, and the work itself is committed.
+            return
+
+
+class _Worker(threading.Thread):
+    """Owns one connection. Jobs run in the order they were put."""
+
+    def __init__(self, path: Path, mode: Literal["read", "write"], busy_timeout_ms: int) -> None:
+        super().__init__(name=f"sqlite-{mode}", daemon=True)
+        self._path = path
+        self._mode = mode
+        self._busy_timeout_ms = busy_timeout_ms
+        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+
+    def put(self, job: _Job[Any] | None) -> None:
+        self._jobs.put(job)
+
+    def run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job.value = job.work(self._open())
+            except sqlite3.Error as error:
+                job.error = translate(error, self._path)
+                if isinstance(job.error, DatabaseUnreadable):
+                    self._close()
+            except BaseException as error:  # noqa: BLE001 - carried to the awaiting task, raised there
+                job.error = error
+            self._roll_back()
+            job.resolve()
+        self._close()
+
+    def _roll_back(self) -> None:
+        if self._connection is not None and self._connection.in_transaction:
+            self._connection.rollback()
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            stat = self._path.stat()
+        except OSError as error:
+            self._close()
+            raise DatabaseUnreadable(
+                f"The app's database was not found at {self._path}. Start Scalix once so that it is created."
+            ) from error
+        identity = (stat.st_dev, stat.st_ino)
+        if self._connection is not None and identity == self._identity:
+            return self._connection
+        self._close()
+        if stat.st_size < SMALLEST_DATABASE_BYTES:
+            raise DatabaseUnreadable(
+                f"The app's database at {self._path} is empty. Restart Scalix to have it recreated."
+            )
+        connection = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=self._busy_timeout_ms / 1000,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA foreign_keys = ON")
+            if self._mode == "read":
+                connection.execute("PRAGMA query_only = ON")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        self._identity = identity
+        return connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+        self._identity = None
+
+
+class Database:
+    """The app's SQLite file. ``read`` and ``write`` run a function with a connection on a worker thread.
+
+    Both raise ``DatabaseBusy`` (locked past the time-out) and ``DatabaseUnreadable`` (missing, corrupt, not a
+    database). A job that has been handed over always runs to its end, also when the awaiting task is cancelled:
+    "accepted" must not depend on who is still waiting.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> None:
+        self.path = path
+        self._busy_timeout_ms = busy_timeout_ms
+        self._workers: dict[str, _Worker] = {}
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` on the reading connection; writing there fails."""
+        return await self._run("read", work)
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` in one immediate transaction, committed when it returns, rolled back when it raises.
+
+        Raises ``DatabaseTooNew`` when the app's schema is newer than this build knows.
+        """
+
+        def transaction(connection: sqlite3.Connection) -> T:
+            connection.execute("BEGIN IMMEDIATE")
+            if (schema_version(connection) or 0) > NEWEST_KNOWN_SCHEMA:
+                connection.rollback()
+                raise DatabaseTooNew(
+                    "The app's database was written by a newer version of Scalix. Update Scalix to use it; "
+                    "until then nothing is written to it."
+                )
+            value = work(connection)
+            connection.commit()
+            return value
+
+        return await self._run("write", transaction)
+
+    async def status(self) -> DatabaseStatus:
+        """Whether the database is there, its schema version, and whether this build may write it. Never raises."""
+        try:
+            version = await self.read(schema_version)
+        except (DatabaseUnreadable, DatabaseBusy):
+            return DatabaseStatus(self.path, self.path.exists(), None, writable=False)
+        import os
+
+        may_write = os.access(self.path, os.W_OK) and (version or 0) <= NEWEST_KNOWN_SCHEMA
+        return DatabaseStatus(self.path, exists=True, schema_version=version, writable=may_write)
+
+    async def aclose(self) -> None:
+        """Finish the queued jobs and close both connections."""
+        workers, self._workers = self._workers, {}
+        for worker in workers.values():
+            worker.put(None)
+        for worker in workers.values():
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(worker.join)
+
+    async def _run(self, mode: Literal["read", "write"], work: Callable[[sqlite3.Connection], T]) -> T:
+        worker = self._workers.get(mode)
+        if worker is None:
+            worker = self._workers[mode] = _Worker(self.path, mode, self._busy_timeout_ms)
+            worker.start()
+        job = _Job(work, anyio.lowlevel.current_token())
+        worker.put(job)
+        await job.done.wait()
+        if job.error is not None:
+            raise job.error
+        return job.value  # type: ignore[return-value]
+
+
+def schema_version(connection: sqlite3.Connection) -> int | None:
+    """The app's schema version: the newest ``created_at`` of ``__drizzle_migrations``, in ms (app contract 15.5).
+
+    None when the table is missing or empty: a database the app has not migrated yet.
+    """
+    found = connection.execute(
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '__drizzle_migrations'"
+    ).fetchone()
+    if found is None:
+        return None
+    newest = connection.execute("SELECT MAX(CAST(created_at AS INTEGER)) FROM __drizzle_migrations").fetchone()[0]
+    return None if newest is None else int(newest)
+
+
+def translate(error: sqlite3.Error, path: Path) -> Exception:
+    """SQLite's error as a domain error; anything that is a bug of ours stays as it is."""
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return DatabaseBusy("The app's database is locked by another program. Try again in a moment.")
+    if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_PERM}:
+        return DatabaseUnreadable(f"The app's database at {path} cannot be written: {error}.")
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}:
+        return DatabaseUnreadable(f"The app's database at {path} cannot be read: {error}.")
+    if "no such table" in str(error) or "no such column" in str(error):
+        return DatabaseUnreadable(
+            f"The app's database at {path} is not complete ({error}). Start Scalix to migrate it."
+        )
+    return error
