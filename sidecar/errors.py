@@ -4,6 +4,7 @@
 
     SidecarError                      any failure that has a sentence for the user
     ├── ValidationFailed              VALIDATION         bad argument; ``path`` names the field
+    │   └── InvalidParams             (-32602)           a field is missing or of the wrong type
     ├── NotFound                      NOT_FOUND          no such chat, provider, model
     ├── Conflict                      CONFLICT           already exists, chat is busy
     ├── FeatureDisabled               FEATURE_DISABLED   switched off; ``delegate`` says who should serve instead
@@ -88,6 +89,10 @@ class ValidationFailed(SidecarError):
     """A bad argument. ``path`` names the field when there is one."""
 
     default_code = ErrorCode.VALIDATION
+
+
+class InvalidParams(ValidationFailed):
+    """A field of the params is missing or of the wrong type: JSON-RPC ``-32602``."""
 
 
 class NotFound(SidecarError):

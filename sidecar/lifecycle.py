@@ -1,0 +1,133 @@
+"""One connection from its first byte to the exit code (protocol page 2)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+import anyio
+import anyio.abc
+
+from sidecar.rpc.dispatcher import Dispatcher
+from sidecar.rpc.host import HostLink
+from sidecar.rpc.outbox import Outbox
+from sidecar.transport.base import Transport
+from sidecar.transport.framing import LineFramer
+
+GRACE_S: Final = 2.0
+"""End of stdin to exit: streams save, terminal events leave, then it is over."""
+PARENT_POLL_S: Final = 1.0
+
+
+class Service(Protocol):
+    """What ``serve`` runs; built by the composition root."""
+
+    dispatcher: Dispatcher
+    outbox: Outbox
+    host: HostLink
+
+    async def run_background(self, tasks: anyio.abc.TaskGroup) -> None:
+        """Keep the service's own long-lived tasks going."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections and files."""
+        ...
+
+
+async def serve(
+    transport: Transport,
+    service: Service,
+    *,
+    max_line_bytes: int,
+    parent_gone: Callable[[], Awaitable[None]] | None = None,
+) -> int:
+    """Serve one host until it is gone or says ``exit``. Returns the exit code of the process."""
+    dispatcher, outbox = service.dispatcher, service.outbox
+    ended = anyio.Event()
+
+    async def read() -> None:
+        framer = LineFramer(max_line_bytes)
+        while data := await transport.receive():
+            for line in framer.feed(data):
+                await dispatcher.line(line, tasks)
+        ended.set()
+
+    async def write() -> None:
+        await outbox.run()
+        ended.set()  # the host stopped listening: nothing can be told any more
+
+    async def exit_notification() -> None:
+        await dispatcher.exit_requested.wait()
+        ended.set()
+
+    async def parent() -> None:
+        if parent_gone is not None:
+            await parent_gone()
+            ended.set()
+
+    code = 0
+    async with anyio.create_task_group() as tasks:
+        for job in (read, write, exit_notification, parent):
+            tasks.start_soon(job)
+        tasks.start_soon(service.run_background, tasks)
+        await ended.wait()
+        if dispatcher.exit_requested.is_set() and not dispatcher.was_shut_down:
+            code = 1
+        with anyio.move_on_after(GRACE_S):
+            service.host.close()
+            await dispatcher.stop()
+            await outbox.drained()
+        tasks.cancel_scope.cancel()
+    with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(GRACE_S):
+            await service.aclose()
+        await transport.aclose()
+    return code
+
+
+async def wait_for_parent_to_vanish(process_id: Callable[[], int | None]) -> None:
+    """Return when the spawning process is gone: the parent pid changed, or ``initialize.processId`` vanished.
+
+    PyInstaller's one-file bootloader is the parent of the real process, so a *change* is watched, not a value.
+    """
+    parent = os.getppid()
+    while True:
+        await anyio.sleep(PARENT_POLL_S)
+        if os.getppid() != parent:
+            return
+        watched = process_id()
+        if watched is not None and not process_alive(watched):
+            return
+
+
+def process_alive(pid: int) -> bool:
+    """Whether a process with this pid exists."""
+    if pid <= 0:
+        return False
+    if sys.platform == "win32":
+        return _windows_process_alive(pid)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # it exists and belongs to somebody else
+    return True
+
+
+def _windows_process_alive(pid: int) -> bool:
+    import ctypes
+
+    synchronize = 0x00100000
+    wait_timeout = 0x102
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined,unused-ignore]
+    handle = kernel.OpenProcess(synchronize, False, pid)
+    if not handle:
+        return False
+    try:
+        return bool(kernel.WaitForSingleObject(handle, 0) == wait_timeout)
+    finally:
+        kernel.CloseHandle(handle)

@@ -1,0 +1,54 @@
+"""Structured logs to stderr: JSON lines, context variables, redaction. stdout is the protocol's.
+
+Prompts, answers and settings values are never logged; what is, passes ``redaction.redact`` on its way out.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from sidecar.redaction import redact
+
+LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+LOG_FILE_BYTES: Final = 5 * 1024 * 1024
+
+
+def configure_logging(environ: Mapping[str, str]) -> None:
+    """Level from ``SCALIX_LOG_LEVEL`` (``warning`` by default), optional rotating file ``SCALIX_LOG_FILE``."""
+    level = LEVELS.get(environ.get("SCALIX_LOG_LEVEL", "warning").strip().lower(), 30)
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if path := environ.get("SCALIX_LOG_FILE"):
+        target = Path(path).expanduser()
+        handlers.append(
+            logging.handlers.RotatingFileHandler(
+                target, maxBytes=LOG_FILE_BYTES, backupCount=3, encoding="utf-8", delay=True
+            )
+        )
+    logging.basicConfig(level=level, format="%(message)s", handlers=handlers, force=True)
+    # Third parties log requests at INFO, with headers at DEBUG: only their warnings are of use here.
+    for noisy in ("aiohttp", "asyncio", "LiteLLM", "httpx", "httpcore", "openai"):
+        logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _redact_event,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {key: redact(value) if isinstance(value, str) else value for key, value in event.items()}

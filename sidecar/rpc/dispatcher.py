@@ -1,0 +1,265 @@
+"""Requests in, answers out: ids, cancel scopes, the life-cycle gate, and the one exception-to-wire boundary.
+
+It does not know what any method means, except the handful that steer it (``ping``, ``$/cancelRequest``) or the gate
+(``initialize``, ``shutdown``, ``exit``).
+
+The races it settles:
+
+* *cancel against finish*: a request leaves ``_in_flight`` before its answer is queued and in the same step of the
+  loop, so a ``$/cancelRequest`` either finds it running or is ignored; the answer is sent exactly once.
+* *cancel against start*: the scope exists before the task first runs; cancelled then, the handler never starts.
+* *shutdown against running requests*: they are cancelled and waited for before ``shutdown`` is answered, so every
+  stream has saved its text and sent its terminal event by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+from typing import Any, Final
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+import structlog
+
+from protocol.envelope import Failure, Incoming, Malformed, Notification, Request, RequestId, Result
+from protocol.errors import RpcCode
+from sidecar.errors import Cancelled, InvalidParams, Overloaded, SidecarError
+from sidecar.rpc.codec import decode, failure
+from sidecar.rpc.host import HostLink
+from sidecar.rpc.outbox import Outbox
+from sidecar.rpc.router import Handler, Router
+from sidecar.transport.framing import Oversized
+
+MAX_IN_FLIGHT: Final = 256
+BIG_LINE_BYTES: Final = 256 * 1024
+"""Lines longer than this are decoded in a worker thread: parsing 64 MiB takes longer than a stream should wait."""
+
+log = structlog.get_logger("sidecar.rpc")
+
+Answer = Result | Failure
+Respond = Callable[[Answer], None]
+
+
+class Gate(Enum):
+    """Where the connection is in its life."""
+
+    CLOSED = auto()
+    """Before ``initialize``."""
+    OPENING = auto()
+    """``initialize`` is running; requests sent along with it wait for its answer."""
+    OPEN = auto()
+    SHUT = auto()
+    """From ``shutdown`` on: no new work."""
+
+
+class Dispatcher:
+    """Reads messages, runs handlers, answers each request exactly once."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        host: HostLink,
+        router: Router,
+        *,
+        initialize: Handler,
+        shutdown: Callable[[], Awaitable[None]],
+        on_answered_initialize: Callable[[], None],
+    ) -> None:
+        self._outbox = outbox
+        self._host = host
+        self._router = router
+        self._initialize = initialize
+        self._shutdown = shutdown
+        self._on_answered_initialize = on_answered_initialize
+        self._gate = Gate.CLOSED
+        self._in_flight: dict[RequestId, anyio.CancelScope] = {}
+        self._settled = anyio.Event()
+        self._gate_moved = anyio.Event()
+        self.exit_requested = anyio.Event()
+        """Set by the ``exit`` notification."""
+
+    @property
+    def was_shut_down(self) -> bool:
+        """Whether ``shutdown`` was asked for: decides the exit code of ``exit``."""
+        return self._gate is Gate.SHUT
+
+    async def line(self, line: bytes | Oversized, tasks: anyio.abc.TaskGroup) -> None:
+        """Handle one line from the host. Requests run as tasks of ``tasks``."""
+        if isinstance(line, Oversized):
+            self._outbox.message(failure(None, RpcCode.INVALID_REQUEST, "Invalid Request: the line is too long"))
+            return
+        if len(line) > BIG_LINE_BYTES:
+            decoded = await anyio.to_thread.run_sync(decode, line)
+        else:
+            decoded = decode(line)
+        if isinstance(decoded, list):
+            self._batch(decoded, tasks)
+        else:
+            self._one(decoded, self._outbox.message, tasks)
+
+    async def stop(self) -> None:
+        """Cancel what is running, streams first and gracefully, and wait until each has been answered."""
+        self._gate = Gate.SHUT
+        await self._shutdown()
+        for scope in list(self._in_flight.values()):
+            scope.cancel()
+        while self._in_flight:
+            self._settled = anyio.Event()
+            await self._settled.wait()
+
+    # --- messages ------------------------------------------------------------------------------------------------
+
+    def _batch(self, members: list[Incoming], tasks: anyio.abc.TaskGroup) -> None:
+        expected = sum(isinstance(member, Request | Malformed) for member in members)
+        answers: list[Answer] = []
+
+        def collect(answer: Answer) -> None:
+            answers.append(answer)
+            if len(answers) == expected:
+                self._outbox.message(answers)
+
+        for member in members:
+            self._one(member, collect, tasks)
+
+    def _one(self, message: Incoming, respond: Respond, tasks: anyio.abc.TaskGroup) -> None:
+        match message:
+            case Malformed(code=code, message=text, id=identifier):
+                respond(failure(identifier, code, text))
+            case Request():
+                self._request(message, respond, tasks)
+            case Notification():
+                self._notification(message)
+            case Result() | Failure():
+                self._host.answered(message)
+
+    def _notification(self, message: Notification) -> None:
+        if message.method == "exit":
+            self.exit_requested.set()
+        elif message.method == "$/cancelRequest":
+            identifier = message.params.get("id") if isinstance(message.params, dict) else None
+            scope = self._in_flight.get(identifier) if isinstance(identifier, str | int) else None
+            if scope is not None:
+                scope.cancel()
+
+    def _request(self, request: Request, respond: Respond, tasks: anyio.abc.TaskGroup) -> None:
+        if request.id in self._in_flight:
+            text = "Invalid Request: a request with this id is still in flight"
+            respond(failure(request.id, RpcCode.INVALID_REQUEST, text))
+            return
+        if request.method == "ping":
+            respond(Result(id=request.id, result={}))
+            return
+        refusal = self._refusal(request)
+        if refusal is not None:
+            respond(refusal)
+            return
+        scope = anyio.CancelScope()
+        self._in_flight[request.id] = scope
+        if request.method == "initialize":
+            self._gate = Gate.OPENING
+        tasks.start_soon(self._run, request, scope, respond, name=request.method)
+
+    def _refusal(self, request: Request) -> Failure | None:
+        """Why the request may not even start; None when it may."""
+        text: str | None = None
+        if request.method in {"shutdown", "exit"}:
+            return None
+        if self._gate is Gate.SHUT:
+            text = "Invalid Request: the sidecar is shutting down"
+        elif request.method == "initialize":
+            if self._gate is not Gate.CLOSED:
+                text = "Invalid Request: already initialized"
+        elif self._gate is Gate.CLOSED:
+            return failure(request.id, RpcCode.NOT_INITIALIZED, "Server not initialized")
+        if text is not None:
+            return failure(request.id, RpcCode.INVALID_REQUEST, text)
+        if len(self._in_flight) >= MAX_IN_FLIGHT:
+            return _wire(request.id, Overloaded("Too many requests at once. Try again in a moment."))
+        return None
+
+    # --- one request ---------------------------------------------------------------------------------------------
+
+    async def _run(self, request: Request, scope: anyio.CancelScope, respond: Respond) -> None:
+        answer: Answer | None = None
+        try:
+            with scope:
+                answer = await self._answer(request)
+            if answer is None:
+                answer = _wire(request.id, Cancelled("Request cancelled"))
+        finally:
+            # One step of the loop: from here on the id is free and a late cancel finds nothing.
+            del self._in_flight[request.id]
+            if answer is not None:
+                respond(answer)
+            if request.method == "initialize" and self._gate is Gate.OPENING:
+                self._opened(succeeded=isinstance(answer, Result))
+            self._settled.set()
+
+    def _opened(self, *, succeeded: bool) -> None:
+        self._gate = Gate.OPEN if succeeded else Gate.CLOSED
+        self._gate_moved.set()
+        self._gate_moved = anyio.Event()
+        if succeeded:
+            self._on_answered_initialize()
+
+    async def _answer(self, request: Request) -> Answer:
+        """The one place where an exception becomes an error on the wire."""
+        try:
+            return Result(id=request.id, result=await self._call(request))
+        except SidecarError as error:
+            return _wire(request.id, error)
+        except Exception:  # the boundary: a bug is answered, logged with its trace, and the next request works
+            log.exception("request failed", method=request.method)
+            return failure(request.id, RpcCode.INTERNAL, f"Internal error in {request.method}. See the sidecar's log.")
+
+    async def _call(self, request: Request) -> Any:
+        method = request.method
+        while self._gate is Gate.OPENING and method not in {"initialize", "shutdown", "exit"}:
+            await self._gate_moved.wait()
+        if method == "shutdown":
+            await self._stop_others(request.id)
+            return None
+        if method == "exit":
+            self.exit_requested.set()
+            return None
+        if self._gate is Gate.CLOSED and method != "initialize":
+            raise _NotInitialized("Server not initialized")
+        handler = self._initialize if method == "initialize" else self._router.find(method)
+        if handler is None:
+            raise _MethodNotFound(f"Method not found: {method}")
+        return await handler(self._router.params(method, request.params))
+
+    async def _stop_others(self, own: RequestId) -> None:
+        scope = self._in_flight.pop(own)
+        try:
+            await self.stop()
+        finally:
+            self._in_flight[own] = scope
+
+
+class _MethodNotFound(SidecarError):
+    """Mapped to -32601."""
+
+
+class _NotInitialized(SidecarError):
+    """Mapped to -32002."""
+
+
+def _wire(identifier: RequestId | None, error: SidecarError) -> Failure:
+    """A domain error as an error answer."""
+    match error:
+        case InvalidParams():
+            code = RpcCode.INVALID_PARAMS
+        case _MethodNotFound():
+            return failure(identifier, RpcCode.METHOD_NOT_FOUND, error.message)
+        case _NotInitialized():
+            return failure(identifier, RpcCode.NOT_INITIALIZED, error.message)
+        case Overloaded():
+            code = RpcCode.OVERLOADED
+        case Cancelled():
+            code = RpcCode.CANCELLED
+        case _:
+            code = RpcCode.APPLICATION
+    return failure(identifier, code, error.message, error.data())

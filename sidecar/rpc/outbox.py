@@ -1,0 +1,177 @@
+"""Flow control towards the host (protocol page 8).
+
+Everything the sidecar says goes through one ordered queue and one pump. While the host does not read, the deltas of a
+stream melt: a stream has at most one *mark* in the queue, and what it says is rendered only when the mark's turn has
+come and the transport takes bytes again. Answers, first chunks and terminal events are queued as they are, never
+dropped, and never reordered within a stream. ``seq`` is given when a frame leaves, so there are no gaps.
+
+Memory held here while the host does not read: one mark per stream, plus the frames that must not be dropped.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import anyio
+
+from protocol.envelope import Failure, Notification, Request, Result
+from sidecar.rpc.codec import encode
+from sidecar.transport.base import Transport, TransportClosed
+
+WRITE_BYTES: Final = 64 * 1024
+"""Frames are joined into writes of about this size: one system call for many patches under load."""
+
+Render = Callable[[int], Any]
+"""Builds the params of a coalesced notification for a ``seq``; None when there is nothing new to say."""
+
+
+class Lane:
+    """One stream's ordered way out.
+
+    ``send`` queues a notification that must arrive. ``mark`` says "there is something new": ``render`` is called when
+    its turn comes. ``min_interval_s`` spaces rendered frames (the full-array mode sends at most one per 50 ms).
+    """
+
+    def __init__(self, outbox: Outbox, method: str, render: Render, min_interval_s: float) -> None:
+        self._outbox = outbox
+        self._method = method
+        self._render = render
+        self._min_interval_s = min_interval_s
+        self._not_before = 0.0
+        self._marked = False
+        self._seq = 0
+
+    def send(self, method: str, build: Callable[[int], Any]) -> None:
+        """Queue a frame that is never dropped; ``build`` makes its params from its ``seq`` when it leaves."""
+        self._release()
+        self._outbox.put(lambda: encode(Notification(method=method, params=build(self._next_seq()))))
+
+    def announce(self, method: str, params: Any) -> None:
+        """Queue a frame in this stream's order that does not count in ``seq``."""
+        self._release()
+        self._outbox.put(encode(Notification(method=method, params=params)))
+
+    def _release(self) -> None:
+        if self._marked:
+            self._outbox.release(self)
+
+    def mark(self) -> None:
+        """There is something new. Cheap when already marked."""
+        if not self._marked:
+            self._marked = True
+            self._outbox.put_mark(self)
+
+    def due_at(self) -> float:
+        """Event-loop time before which this lane's mark has to wait."""
+        return self._not_before
+
+    def frame(self, now: float) -> bytes | None:
+        """Render what is new, at the mark's turn."""
+        self._marked = False
+        params = self._render(self._seq)
+        if params is None:
+            return None
+        self._seq += 1
+        if self._min_interval_s:
+            self._not_before = now + self._min_interval_s
+        return encode(Notification(method=self._method, params=params))
+
+    def _next_seq(self) -> int:
+        seq = self._seq
+        self._seq += 1
+        return seq
+
+
+class Outbox:
+    """The queue and its pump."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._queue: deque[bytes | Callable[[], bytes] | Lane] = deque()
+        self._waiting: list[Lane] = []
+        self._wake = anyio.Event()
+        self._idle = anyio.Event()
+        self._gone = False
+
+    def lane(self, method: str, render: Render, *, min_interval_s: float = 0.0) -> Lane:
+        """A way out for one stream; its coalesced notifications are ``method``."""
+        return Lane(self, method, render, min_interval_s)
+
+    def message(self, message: Result | Failure | Request | Notification | list[Result | Failure]) -> None:
+        """Queue an answer, a batch of answers, a request to the host or a notification outside streams."""
+        self.put(encode(message))
+
+    def put(self, frame: bytes | Callable[[], bytes]) -> None:
+        """Queue a frame; a callable is rendered when it leaves."""
+        self._queue.append(frame)
+        self._wake.set()
+
+    def put_mark(self, lane: Lane) -> None:
+        """Queue a lane's mark, now or when its interval is over."""
+        if lane.due_at() and lane.due_at() > anyio.current_time():
+            self._waiting.append(lane)
+        else:
+            self._queue.append(lane)
+        self._wake.set()
+
+    def release(self, lane: Lane) -> None:
+        """A frame of this lane is about to be queued: what is marked must leave before it, not after."""
+        if lane in self._waiting:
+            self._waiting.remove(lane)
+            self._queue.append(lane)
+
+    async def run(self) -> None:
+        """The pump. Returns when the host is gone; cancelled at the end of the process."""
+        try:
+            while True:
+                self._release_due()
+                if not self._queue:
+                    await self._sleep()
+                    continue
+                await self._transport.send(self._next_write())
+        except TransportClosed:
+            self._gone = True
+            self._queue.clear()
+            self._idle.set()
+
+    async def drained(self) -> None:
+        """Wait until everything queued has been written, or the host is gone."""
+        while not self._gone and (self._queue or self._waiting):
+            self._idle = anyio.Event()
+            await self._idle.wait()
+
+    async def _sleep(self) -> None:
+        self._idle.set()
+        self._wake = anyio.Event()
+        if not self._waiting:
+            await self._wake.wait()
+            return
+        due = min(lane.due_at() for lane in self._waiting)
+        with anyio.CancelScope(deadline=due):
+            await self._wake.wait()
+
+    def _release_due(self) -> None:
+        if not self._waiting:
+            return
+        now = anyio.current_time()
+        due = [lane for lane in self._waiting if lane.due_at() <= now]
+        for lane in due:
+            self.release(lane)
+
+    def _next_write(self) -> bytes:
+        frames: list[bytes] = []
+        size = 0
+        now = anyio.current_time()
+        while self._queue and size < WRITE_BYTES:
+            item = self._queue.popleft()
+            if isinstance(item, Lane):
+                frame = item.frame(now)
+                if frame is None:
+                    continue
+            else:
+                frame = item if isinstance(item, bytes) else item()
+            frames.append(frame)
+            size += len(frame)
+        return b"".join(frames)

@@ -1,0 +1,147 @@
+"""Rows of ``apps``, ``chats`` and ``messages``: pure functions over a connection.
+
+Read by column name, so that older and newer schemas work alike; ordered by time and then id, because the app's time
+has whole seconds (app contract 16, quirk 23).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from protocol.chat import MessageRow
+
+
+class AppRow(msgspec.Struct, frozen=True):
+    """What a turn needs of ``apps``."""
+
+    id: int
+    name: str
+    path: str
+    chat_context: str | None
+    supabase_project_id: str | None
+    neon_project_id: str | None
+
+
+class ChatRecord(msgspec.Struct, frozen=True):
+    """A chat with its app and messages, oldest first."""
+
+    id: int
+    title: str | None
+    app: AppRow
+    messages: list[MessageRow]
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """The two rows of an accepted turn, and the chat as it is with them."""
+
+    user_message_id: int
+    assistant_message_id: int
+    chat: ChatRecord
+
+
+def load_chat(connection: sqlite3.Connection, chat_id: int) -> ChatRecord | None:
+    """The chat, or None when there is no such chat or its app is gone."""
+    chat = connection.execute("SELECT * FROM chats WHERE id = ?", (chat_id,)).fetchone()
+    app = None if chat is None else connection.execute("SELECT * FROM apps WHERE id = ?", (chat["app_id"],)).fetchone()
+    if chat is None or app is None:
+        return None
+    return ChatRecord(
+        id=chat_id,
+        title=chat["title"],
+        app=_app_row(app),
+        messages=load_messages(connection, chat_id),
+    )
+
+
+def load_messages(connection: sqlite3.Connection, chat_id: int) -> list[MessageRow]:
+    """The chat's messages, oldest first."""
+    rows = connection.execute("SELECT * FROM messages WHERE chat_id = ? ORDER BY created_at, id", (chat_id,))
+    return [_message_row(row) for row in rows]
+
+
+def find_apps_by_name(connection: sqlite3.Connection, names: list[str], *, but: int) -> list[AppRow]:
+    """Apps whose name equals one of ``names`` whatever the case, except the app ``but`` (app contract 12)."""
+    wanted = {name.lower() for name in names}
+    rows = connection.execute("SELECT * FROM apps ORDER BY id").fetchall()
+    return [_app_row(row) for row in rows if row["name"].lower() in wanted and row["id"] != but]
+
+
+def load_prompts(connection: sqlite3.Connection, ids: list[int]) -> dict[int, str]:
+    """Contents of the prompt library's rows with these ids."""
+    marks = ",".join("?" * len(ids))
+    rows = connection.execute(f"SELECT id, content FROM prompts WHERE id IN ({marks})", ids)  # noqa: S608 - marks only
+    return {row["id"]: row["content"] for row in rows}
+
+
+def drop_last_exchange(connection: sqlite3.Connection, chat_id: int) -> None:
+    """Redo: delete the last user message, and the assistant message directly after it (app contract 7.3)."""
+    messages = load_messages(connection, chat_id)
+    last = next((index for index in reversed(range(len(messages))) if messages[index].role == "user"), None)
+    if last is None:
+        return
+    doomed = [messages[last].id]
+    if last + 1 < len(messages) and messages[last + 1].role == "assistant":
+        doomed.append(messages[last + 1].id)
+    connection.executemany("DELETE FROM messages WHERE id = ?", [(identifier,) for identifier in doomed])
+
+
+def insert_turn(connection: sqlite3.Connection, chat_id: int, prompt: str) -> tuple[int, int]:
+    """The user's row and the empty assistant row; returns their ids."""
+    insert = "INSERT INTO messages (chat_id, role, content) VALUES (?, ?, ?)"
+    user = connection.execute(insert, (chat_id, "user", prompt)).lastrowid
+    assistant = connection.execute(insert, (chat_id, "assistant", "")).lastrowid
+    if user is None or assistant is None:
+        raise sqlite3.DatabaseError("no row id after INSERT")
+    return user, assistant
+
+
+def save_content(connection: sqlite3.Connection, message_id: int, content: str) -> None:
+    """Write a message's text. A message deleted meanwhile stays deleted."""
+    connection.execute("UPDATE messages SET content = ? WHERE id = ?", (content, message_id))
+
+
+def set_title_if_null(connection: sqlite3.Connection, chat_id: int, title: str) -> None:
+    """Name a chat that has no name yet (app contract 7.15)."""
+    connection.execute("UPDATE chats SET title = ? WHERE id = ? AND title IS NULL", (title, chat_id))
+
+
+def iso(seconds: Any) -> str:
+    """Seconds since the epoch as ``2026-01-31T12:00:00.000Z``; a newer schema's milliseconds are understood."""
+    value = float(seconds or 0)
+    if abs(value) > 1e11:
+        value /= 1000
+    moment = datetime.fromtimestamp(value, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def _app_row(row: sqlite3.Row) -> AppRow:
+    known = set(row.keys())
+
+    def optional(column: str) -> str | None:
+        return row[column] if column in known else None
+
+    return AppRow(
+        id=row["id"],
+        name=row["name"],
+        path=row["path"],
+        chat_context=optional("chat_context"),
+        supabase_project_id=optional("supabase_project_id"),
+        neon_project_id=optional("neon_project_id"),
+    )
+
+
+def _message_row(row: sqlite3.Row) -> MessageRow:
+    known = set(row.keys())
+    return MessageRow(
+        id=row["id"],
+        chat_id=row["chat_id"],
+        role=row["role"],
+        content=row["content"],
+        approval_state=row["approval_state"] if "approval_state" in known else None,
+        commit_hash=row["commit_hash"] if "commit_hash" in known else None,
+        created_at=iso(row["created_at"]),
+    )
