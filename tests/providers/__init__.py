@@ -6,7 +6,7 @@ stream from pieces of text. Nothing here imports the sidecar: a provider must no
 
 from __future__ import annotations
 
-from tests.providers.server import Answer, Drop, Pause, Recorded, ScriptedProvider, Step, TrickleUntilGone
+from tests.providers.server import Answer, Drop, Later, Pause, Recorded, ScriptedProvider, Step, TrickleUntilGone
 from tests.providers.streams import (
     anthropic_stream,
     cohere_stream,
@@ -19,6 +19,7 @@ from tests.providers.streams import (
 __all__ = [
     "Answer",
     "Drop",
+    "Later",
     "Pause",
     "Recorded",
     "ScriptedProvider",

@@ -45,6 +45,13 @@ class Drop:
 
 
 @dataclass
+class Later:
+    """The provider takes its time here: ``seconds``."""
+
+    seconds: float
+
+
+@dataclass
 class TrickleUntilGone:
     """Sends ``data`` every ``every_s`` seconds until the client hangs up: keep-alive comments that never end."""
 
@@ -52,7 +59,7 @@ class TrickleUntilGone:
     every_s: float = 0.01
 
 
-Step = bytes | Pause | Drop | TrickleUntilGone
+Step = bytes | Pause | Later | Drop | TrickleUntilGone
 
 
 @dataclass
@@ -216,6 +223,8 @@ class ScriptedProvider:
                     await response.write(step)
                 case Pause():
                     await step.hold()
+                case Later():
+                    await anyio.sleep(step.seconds)
                 case Drop():
                     assert request.transport is not None
                     request.transport.abort()

@@ -1,0 +1,303 @@
+"""Provider failure -> ``ProviderError``: one taxonomy (protocol page 3) for every vendor's way to say no.
+
+Pure functions. Three doors: an HTTP answer that is not 200 (``from_response``), an error event inside a stream that
+began with 200 (``from_stream_error``), and a connection that failed (``from_connection``, in ``engines.network``).
+The message is the vendor's own sentence, because users search for it and the app's UI looks for parts of it (app
+contract 7.18); ``details`` is the redacted body. Neither is ever empty of sense: a vendor that says nothing gets a
+sentence made from its status.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+from protocol.errors import ErrorCode
+from sidecar.engines.base import StreamError
+from sidecar.engines.failure_body import VendorFailure, read_failure
+from sidecar.errors import ProviderError, StreamInterrupted
+from sidecar.redaction import redact
+
+MESSAGE_LIMIT: Final = 2_000
+"""Characters kept of a vendor's sentence."""
+
+DETAILS_LIMIT: Final = 4_000
+"""Characters kept of a vendor's body."""
+
+_LONGEST_RETRY_AFTER_MS: Final = 24 * 3600 * 1000
+
+
+def from_response(
+    status: int, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None
+) -> ProviderError:
+    """The error of an HTTP answer. ``headers`` has lower-case names; ``now`` is for HTTP dates in Retry-After."""
+    failure = read_failure(body.decode("utf-8", "replace"), headers.get("content-type", ""))
+    if 300 <= status < 400:
+        return _redirect(status, headers)
+    retry_after_ms = _retry_after_ms(headers, now or datetime.now(UTC))
+    if retry_after_ms is None:
+        retry_after_ms = failure.retry_after_ms
+    request_id = headers.get("x-request-id") or headers.get("request-id")
+    error = _build(status, failure, retry_after_ms=retry_after_ms)
+    if (should_retry := headers.get("x-should-retry")) in ("true", "false"):  # OpenAI's and Anthropic's servers
+        error.retryable = should_retry == "true"
+    if request_id:
+        error.extra["providerRequestId"] = redact(request_id, limit=200)
+    return error
+
+
+_FOUND_BY_DECODER: Final[dict[str | None, tuple[ErrorCode, bool]]] = {
+    "html": (ErrorCode.BAD_REQUEST, False),
+    "invalid_json": (ErrorCode.STREAM_INTERRUPTED, True),
+    "invalid_event": (ErrorCode.BAD_REQUEST, False),
+    "event_too_large": (ErrorCode.BAD_REQUEST, False),
+}
+"""Failures no vendor reported: the decoder could not read the answer. Its sentence is ours already."""
+
+
+def from_stream_error(event: StreamError) -> ProviderError:
+    """The error of an event inside a stream that began with status 200."""
+    if event.type in _FOUND_BY_DECODER:
+        code, retryable = _FOUND_BY_DECODER[event.type]
+        details = redact(event.body or "", limit=DETAILS_LIMIT) or None
+        return ProviderError(event.message, code=code, retryable=retryable, details=details, raw_code=event.type)
+    failure = read_failure(event.body or "", "application/json")
+    failure.message = failure.message or event.message
+    failure.code = event.code or failure.code
+    failure.type = event.type or failure.type
+    status = event.status or failure.status or _status_of_words(failure)
+    return _build(status, failure, retry_after_ms=failure.retry_after_ms)
+
+
+def timed_out(*, first: bool, seconds: float) -> ProviderError:
+    """No first token, or no further one, in time."""
+    what = "did not begin to answer" if first else "stopped sending and did not go on"
+    return ProviderError(
+        f"The model {what} within {seconds:g} seconds. Try again, or choose another model.", code=ErrorCode.TIMEOUT
+    )
+
+
+def cut_off(message: str | None = None) -> StreamInterrupted:
+    """The connection broke in the middle of an answer."""
+    return StreamInterrupted(message or "The connection to the model broke before the answer was complete.")
+
+
+# --- which code --------------------------------------------------------------------------------------------------
+
+_CODE_OF_STATUS: Final[dict[int, ErrorCode]] = {
+    400: ErrorCode.BAD_REQUEST,
+    401: ErrorCode.AUTHENTICATION_FAILED,
+    402: ErrorCode.INSUFFICIENT_CREDITS,
+    403: ErrorCode.PERMISSION_DENIED,
+    404: ErrorCode.MODEL_UNAVAILABLE,
+    405: ErrorCode.BAD_REQUEST,
+    408: ErrorCode.TIMEOUT,
+    409: ErrorCode.MODEL_UNAVAILABLE,
+    413: ErrorCode.CONTEXT_LENGTH_EXCEEDED,
+    422: ErrorCode.BAD_REQUEST,
+    425: ErrorCode.MODEL_UNAVAILABLE,
+    429: ErrorCode.RATE_LIMIT_EXCEEDED,
+    504: ErrorCode.TIMEOUT,
+    524: ErrorCode.TIMEOUT,  # Cloudflare: the origin did not answer in time
+}
+
+_NOT_WORTH_REPEATING: Final = frozenset({404, 410, 501, 505})
+
+_STATUS_OF_WORD: Final[dict[str, int]] = {
+    "invalid_request_error": 400,
+    "invalid_argument": 400,
+    "failed_precondition": 400,
+    "authentication_error": 401,
+    "unauthenticated": 401,
+    "invalid_api_key": 401,
+    "billing_error": 402,
+    "insufficient_quota": 402,
+    "permission_error": 403,
+    "permission_denied": 403,
+    "not_found_error": 404,
+    "not_found": 404,
+    "model_not_found": 404,
+    "timeout_error": 408,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "too_many_requests": 429,
+    "resource_exhausted": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "internal": 500,
+    "internal_server_error": 500,
+    "unavailable": 503,
+    "service_unavailable": 503,
+    "overloaded": 529,
+    "overloaded_error": 529,
+    "deadline_exceeded": 504,
+}
+
+_LITELLM_CLASS: Final = re.compile(
+    r"litellm\.(AuthenticationError|PermissionDeniedError|NotFoundError|RateLimitError|BadRequestError|Timeout"
+    r"|ServiceUnavailableError|InternalServerError|ContextWindowExceededError|ContentPolicyViolationError)"
+)
+_STATUS_OF_LITELLM_CLASS: Final = {
+    "AuthenticationError": 401,
+    "PermissionDeniedError": 403,
+    "NotFoundError": 404,
+    "RateLimitError": 429,
+    "BadRequestError": 400,
+    "Timeout": 408,
+    "ServiceUnavailableError": 503,
+    "InternalServerError": 500,
+    "ContextWindowExceededError": 400,
+    "ContentPolicyViolationError": 400,
+}
+
+_NO_CREDITS: Final = re.compile(
+    r"insufficient_quota|ExceededBudget|BudgetExceeded|budget has been exceeded|billing_hard_limit|billing_not_active"
+    r"|credit balance is too low|insufficient (?:credits|balance|funds)|more credits|out of credits|payment required",
+    re.IGNORECASE,
+)
+_CONTEXT: Final = re.compile(
+    r"context[_ ]length|context[_ -]window|ContextWindowExceeded|available context size|maximum context"
+    r"|prompt is too long|input is too long|too many (?:input )?tokens|request_too_large|string_above_max_length"
+    r"|(?:input|prompt) tokens? (?:count )?(?:\([^)]{0,40}\) )?exceeds?|exceeds the maximum number of tokens"
+    r"|max(?:imum)? (?:number of )?(?:input |prompt )?tokens? (?:allowed|limit)[^.]{0,40}exceed"
+    r"|too large for model|reduce the length of",
+    re.IGNORECASE,
+)
+_FILTERED: Final = re.compile(
+    r"content_?filter|content[_ ]policy|content management policy|ContentPolicyViolation|ResponsibleAIPolicyViolation"
+    r"|content filtering|safety (?:system|check|reasons|filter)|safety_check|PROHIBITED_CONTENT|data_inspection_failed"
+    r"|violates usage guidelines|usage policy violation|moderation_blocked|requires moderation",
+    re.IGNORECASE,
+)
+_BAD_KEY: Final = re.compile(
+    r"api[ _]key not valid|api_key_invalid|invalid[_ ]api[_ ]key|incorrect api key|invalid x-api-key"
+    r"|LiteLLM Virtual Key expected|no auth credentials found|authentication_error|API key expired",
+    re.IGNORECASE,
+)
+_NO_MODEL: Final = re.compile(
+    r"model_not_found|invalid model name|not a valid model|no such model|unknown model"
+    r"|model [^.]{0,120}(?:does not exist|not found|is not available|is not supported)|unsupported model",
+    re.IGNORECASE,
+)
+_UNMISTAKABLE: Final[tuple[tuple[re.Pattern[str], tuple[int | None, ...], ErrorCode], ...]] = (
+    (_NO_CREDITS, (None, 400, 401, 402, 403, 429, 500), ErrorCode.INSUFFICIENT_CREDITS),
+    (_CONTEXT, (None, 400, 404, 413, 422, 500), ErrorCode.CONTEXT_LENGTH_EXCEEDED),
+    (_FILTERED, (None, 400, 403, 422, 500), ErrorCode.CONTENT_FILTERED),
+    (_BAD_KEY, (None, 400, 422), ErrorCode.AUTHENTICATION_FAILED),
+    (_NO_MODEL, (None, 400, 422), ErrorCode.MODEL_UNAVAILABLE),
+)
+"""Sentences, the statuses they are believed with, and what they mean; the first one counts. None is repeated."""
+
+_NO_FREE_TIER: Final = "doesn't have a free quota tier"
+
+
+def classify(status: int | None, words: str) -> tuple[ErrorCode, bool]:
+    """The error code, and whether the same call may be repeated. ``words`` is everything the vendor said.
+
+    Statuses lie more often than words do (a used-up budget as 429, a bad Google key or an over-long prompt as 400),
+    so words win where a vendor's sentence is unmistakable.
+    """
+    for pattern, statuses, meant in _UNMISTAKABLE:
+        if status in statuses and pattern.search(words):
+            return meant, False
+    if status is None:
+        return ErrorCode.MODEL_UNAVAILABLE, True
+    code = _CODE_OF_STATUS.get(status)
+    if code is None:
+        code = ErrorCode.MODEL_UNAVAILABLE if status >= 500 else ErrorCode.BAD_REQUEST
+    retryable = status in (408, 409, 425, 429) or (status >= 500 and status not in _NOT_WORTH_REPEATING)
+    return code, retryable and _NO_FREE_TIER not in words
+
+
+def _status_of_words(failure: VendorFailure) -> int | None:
+    for word in (failure.code, failure.type):
+        if word and (status := _STATUS_OF_WORD.get(word.lower())):
+            return status
+    if match := _LITELLM_CLASS.search(failure.message or ""):
+        return _STATUS_OF_LITELLM_CLASS[match[1]]
+    return None
+
+
+def _build(status: int | None, failure: VendorFailure, *, retry_after_ms: int | None) -> ProviderError:
+    code, retryable = classify(status, failure.words())
+    message = redact((failure.message or "").strip(), limit=MESSAGE_LIMIT) or _sentence_of_status(status)
+    details = redact(failure.body.strip(), limit=DETAILS_LIMIT) or None
+    return ProviderError(
+        message,
+        code=code,
+        retryable=retryable,
+        retry_after_ms=retry_after_ms,
+        status=status,
+        details=None if details == message else details,
+        raw_code=failure.code or failure.type,
+        extra={"scope": "provider"} if code is ErrorCode.RATE_LIMIT_EXCEEDED else None,
+    )
+
+
+def _sentence_of_status(status: int | None) -> str:
+    if status is None:
+        return "The provider reported an error without saying which."
+    try:
+        phrase = f" ({HTTPStatus(status).phrase})"
+    except ValueError:
+        phrase = " (overloaded)" if status == 529 else ""
+    return f"The provider answered with HTTP status {status}{phrase} and no explanation."
+
+
+def _redirect(status: int, headers: Mapping[str, str]) -> ProviderError:
+    """Redirects are not followed: keys in headers must not travel to an address nobody configured."""
+    where = redact(headers.get("location", "").partition("?")[0], limit=300)
+    to = f" to {where}" if where else ""
+    return ProviderError(
+        f"The provider redirects{to} (HTTP {status}). Enter that address as the base URL instead.",
+        code=ErrorCode.BAD_REQUEST,
+        retryable=False,
+        status=status,
+    )
+
+
+def _retry_after_ms(headers: Mapping[str, str], now: datetime) -> int | None:
+    """``retry-after-ms``, else ``Retry-After`` in seconds or as an HTTP date (RFC 9110 10.2.3); never negative."""
+    if (text := headers.get("retry-after-ms")) is not None and (value := _number(text)) is not None:
+        return _bounded_ms(value)
+    text = headers.get("retry-after")
+    if text is None:
+        return None
+    if (value := _number(text)) is not None:
+        return _bounded_ms(value * 1000)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return _bounded_ms((moment - now).total_seconds() * 1000)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if value == value else None  # noqa: PLR0124 - NaN is the only number that differs from itself
+
+
+def _bounded_ms(value: float) -> int:
+    return int(min(max(value, 0.0), _LONGEST_RETRY_AFTER_MS))
+
+
+def attributed(error: ProviderError, *, provider: str, model: str, request_id: str) -> ProviderError:
+    """The same error, saying whose call failed."""
+    error.provider, error.model, error.request_id = provider, model, request_id
+    return error
+
+
+def words_of(error: ProviderError) -> str:
+    """Everything the vendor said, for rules that look for a name in it."""
+    parts: list[Any] = [error.raw_code, error.message, error.details]
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,195 @@
+"""One request to a provider, seen as batches of events: what all engines with a decoder of their own share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from typing import Final
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import msgspec
+
+from sidecar.engines import errors
+from sidecar.engines.base import (
+    Decoder,
+    Event,
+    Finish,
+    ModelCall,
+    ProxyMetadata,
+    ResponseStarted,
+    StreamError,
+    Usage,
+)
+from sidecar.engines.http import ProviderHttp, StreamedResponse
+from sidecar.engines.timeouts import AFTER_END_S, USAGE_S, Timeouts
+from sidecar.errors import ProviderError, StreamInterrupted
+
+ERROR_BODY_LIMIT: Final = 1 << 18
+"""Bytes read of a failed answer."""
+
+_ERROR_BODY_S: Final = 5.0
+"""Seconds the body of a failed answer may take."""
+
+_NOT_CONTENT: Final = (ResponseStarted, Usage, ProxyMetadata)
+"""Events that do not show that the model is at work: they do not move the time-outs."""
+
+
+class PreparedRequest(msgspec.Struct, frozen=True):
+    """A request ready to be sent: complete headers, body as JSON bytes."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"PreparedRequest({len(self.body)} bytes)"
+
+
+def endpoint(base_url: str, path: str, query: Mapping[str, str] | None = None) -> str:
+    """``base_url`` + ``path``, keeping a query of the base (company gateways) and adding ``query``."""
+    parts = urlsplit(base_url.rstrip("/"))
+    joined = "&".join(text for text in (parts.query, urlencode(dict(query or {}))) if text)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") + path, joined, ""))
+
+
+class Exchange:
+    """Sends requests and turns their answers into events.
+
+    Time-outs, cut streams, refused requests and error events all come out as ``ProviderError`` that says whose call
+    it was.
+    """
+
+    def __init__(self, http: ProviderHttp, timeouts: Timeouts) -> None:
+        self._http = http
+        self._timeouts = timeouts
+
+    @asynccontextmanager
+    async def stream(
+        self, call: ModelCall, request: PreparedRequest, decoder: Callable[[], Decoder]
+    ) -> AsyncIterator[AsyncIterator[list[Event]]]:
+        """Sends ``request``; yields the batches of its answer, one per network read that completed an event.
+
+        Entering waits for the head of the answer and raises what a failed one means. Leaving closes the connection.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                response = await self._answer(stack, request)
+            except ProviderError as error:
+                raise _whose(error, call) from error.__cause__
+            async with aclosing(self._batches(call, response, decoder())) as batches:
+                yield batches
+
+    async def _answer(self, stack: AsyncExitStack, request: PreparedRequest) -> StreamedResponse:
+        """The head of a good answer; the connection is closed with ``stack``."""
+        within_s = self._timeouts.first_token_s
+        try:
+            response = await stack.enter_async_context(
+                self._http.post_stream(request.url, request.headers, request.body, within_s=within_s)
+            )
+        except TimeoutError:
+            raise errors.timed_out(first=True, seconds=within_s) from None
+        if response.status != 200 or _is_page(response):
+            response.expect_within(_ERROR_BODY_S)
+            body = await response.read_all(ERROR_BODY_LIMIT)
+            raise errors.from_response(response.status, response.headers, body)
+        return response
+
+    async def _batches(
+        self, call: ModelCall, response: StreamedResponse, decoder: Decoder
+    ) -> AsyncGenerator[list[Event], None]:
+        try:
+            async for events in self._decoded(response, decoder):
+                yield events
+        except ProviderError as error:
+            raise _whose(error, call) from error.__cause__
+
+    async def _decoded(self, response: StreamedResponse, decoder: Decoder) -> AsyncIterator[list[Event]]:
+        progress = _Progress(response, self._timeouts)
+        while data := await progress.read():
+            if events := decoder.feed(data):
+                events, failure = _split(events)
+                progress.saw(events)
+                if events:
+                    yield events
+                if failure is not None:
+                    raise failure
+                progress.go_on()
+            if progress.finished and b"[DONE]" in data:
+                progress.nothing_to_come()
+        events, failure = _last(decoder)
+        if events:
+            yield events
+        if failure is not None:
+            raise failure
+
+
+class _Progress:
+    """Where an answer is: before the first token, in it, or past the finish marker; and which time-out that means."""
+
+    def __init__(self, response: StreamedResponse, timeouts: Timeouts) -> None:
+        self._response = response
+        self._timeouts = timeouts
+        self._content = False
+        self._moved = False
+        self._usage = False
+        self.finished = False
+
+    async def read(self) -> bytes:
+        """The next bytes; ``b""`` at the end, which past the finish marker comes at the latest with the grace time."""
+        try:
+            return await self._response.read()
+        except TimeoutError:
+            if self.finished:
+                return b""
+            first = not self._content
+            seconds = self._timeouts.first_token_s if first else self._timeouts.idle_s
+            raise errors.timed_out(first=first, seconds=seconds) from None
+        except StreamInterrupted:
+            if self.finished:
+                return b""
+            raise
+
+    def saw(self, events: list[Event]) -> None:
+        """Takes note of what a batch tells about the way."""
+        self._moved = self.finished
+        for event in events:
+            if not isinstance(event, _NOT_CONTENT):
+                self._content = self._moved = True
+                self.finished = self.finished or isinstance(event, Finish)
+            elif isinstance(event, Usage):
+                self._usage = True
+
+    def go_on(self) -> None:
+        """Starts the time for what comes next; called when the consumer is back, so that its own time is free."""
+        if self._moved:
+            after_finish = AFTER_END_S if self._usage else USAGE_S
+            self._response.expect_within(after_finish if self.finished else self._timeouts.idle_s)
+
+    def nothing_to_come(self) -> None:
+        """The vendor said that this was all: wait for the end of the body only as long as reuse is worth it."""
+        self._response.expect_within(AFTER_END_S)
+
+
+def _is_page(response: StreamedResponse) -> bool:
+    """A web page with status 200: a login page of a network, or a base URL that points to a web site."""
+    return "text/html" in response.headers.get("content-type", "").lower()
+
+
+def _split(events: list[Event]) -> tuple[list[Event], ProviderError | None]:
+    """The content before an error event, and the error."""
+    for index, event in enumerate(events):
+        if type(event) is StreamError:
+            return events[:index], errors.from_stream_error(event)
+    return events, None
+
+
+def _last(decoder: Decoder) -> tuple[list[Event], ProviderError | None]:
+    """What the end of the bytes completes. A cut stream still delivers what its last event held."""
+    try:
+        return _split(decoder.finish())
+    except StreamInterrupted as cut:
+        return getattr(cut, "events", []), cut
+
+
+def _whose(error: ProviderError, call: ModelCall) -> ProviderError:
+    return errors.attributed(error, provider=call.target.provider, model=call.target.model, request_id=call.request_id)

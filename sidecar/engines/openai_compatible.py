@@ -1,0 +1,253 @@
+"""Chat completions: the Scalix engine and gateway, LiteLLM proxies, OpenRouter, Azure, Ollama, LM Studio, custom
+servers and every vendor that speaks OpenAI's older API. Needs no litellm.
+
+The body is what the app sends today (app contract 9): ``model``, ``max_tokens``, ``temperature``, ``messages`` with
+the system message first, ``stream``, then extras; plus ``stream_options`` so that usage comes back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+
+from sidecar.engines.base import (
+    Decoder,
+    Event,
+    FilePart,
+    Message,
+    ModelCall,
+    Part,
+    Target,
+    TextPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from sidecar.engines.errors import words_of
+from sidecar.engines.exchange import Exchange, PreparedRequest, endpoint
+from sidecar.errors import ProviderError
+
+PATH: Final = "/chat/completions"
+
+_NEW_LIMIT_NAME: Final = re.compile(r"^(?:[\w.-]+/)?(?:gpt-5|o\d)", re.IGNORECASE)
+"""OpenAI's reasoning families refuse ``max_tokens`` and want ``max_completion_tokens``."""
+
+_ASKS_FOR_USAGE: Final = {"stream_options": {"include_usage": True}}
+
+
+class OpenAICompatibleEngine:
+    """``Engine`` for the dialect ``openai-chat``.
+
+    Servers that refuse ``stream_options`` are asked again without it, at once and as part of the same call; that is
+    remembered per base URL for the life of the engine.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._refuse_usage: set[str] = set()
+
+    @asynccontextmanager
+    async def stream(self, call: ModelCall) -> AsyncIterator[AsyncIterator[list[Event]]]:
+        """See ``Engine.stream``."""
+        async with AsyncExitStack() as stack:
+            asks = call.target.base_url not in self._refuse_usage
+            try:
+                batches = await stack.enter_async_context(self._send(call, usage=asks))
+            except ProviderError as error:
+                if not (asks and _refuses_usage(error)):
+                    raise
+                self._refuse_usage.add(call.target.base_url)
+                batches = await stack.enter_async_context(self._send(call, usage=False))
+            yield batches
+
+    @asynccontextmanager
+    async def _send(self, call: ModelCall, *, usage: bool) -> AsyncIterator[AsyncIterator[list[Event]]]:
+        request = prepare(call, usage=usage)
+        async with self._exchange.stream(call, request, _decoder) as batches:
+            yield batches
+
+
+def _decoder() -> Decoder:
+    from sidecar.engines.wire import decoder_for
+
+    return decoder_for("openai-chat")
+
+
+def _refuses_usage(error: ProviderError) -> bool:
+    return error.status in (400, 422) and "stream_options" in words_of(error)
+
+
+# --- the request -------------------------------------------------------------------------------------------------
+
+
+def prepare(call: ModelCall, *, usage: bool = True) -> PreparedRequest:
+    """The HTTP request of ``call``. ``usage`` asks for token counts at the end of the stream."""
+    target = call.target
+    return PreparedRequest(
+        url=endpoint(target.base_url, PATH, target.query),
+        headers=request_headers(call),
+        body=msgspec.json.encode(request_body(call, usage=usage)),
+    )
+
+
+def request_headers(call: ModelCall) -> dict[str, str]:
+    """JSON, the bearer key when there is one, the attempt header, then the target's own headers."""
+    target = call.target
+    headers = {"Content-Type": "application/json"}
+    if target.api_key:
+        headers["Authorization"] = f"Bearer {target.api_key.reveal()}"
+    return with_target_headers(headers, call)
+
+
+def with_target_headers(headers: dict[str, str], call: ModelCall) -> dict[str, str]:
+    """``headers`` + the attempt header + the target's own; a name given twice counts once, whatever its case."""
+    target = call.target
+    added = dict(target.headers)
+    if target.attempt_header:
+        added[target.attempt_header] = f"{call.request_id}:attempt-{call.attempt}"
+    replaced = {name.lower() for name in added}
+    return {name: value for name, value in headers.items() if name.lower() not in replaced} | added
+
+
+def request_body(call: ModelCall, *, usage: bool = True) -> dict[str, Any]:
+    """The JSON body, in the order the app sends it. ``target.body`` is merged over the top level last."""
+    target = call.target
+    body: dict[str, Any] = {"model": target.wire_model}
+    limit = call.max_output_tokens if call.max_output_tokens is not None else target.max_output_tokens
+    if limit is not None:
+        body[limit_name(target)] = limit
+    temperature = call.temperature if call.temperature is not None else target.temperature
+    optional = {"temperature": temperature, "top_p": call.top_p, "top_k": call.top_k}
+    body.update({name: value for name, value in optional.items() if value is not None})
+    body["messages"] = messages(call.messages)
+    body["stream"] = True
+    if call.stop:
+        body["stop"] = list(call.stop)
+    if call.tools:
+        body["tools"] = tools(call)
+        if call.tool_choice is not None:
+            body["tool_choice"] = tool_choice(call.tool_choice)
+    if call.response_format is not None:
+        body["response_format"] = response_format(call.response_format)
+    if call.thinking is not None and target.reasoning == "effort":
+        body["reasoning_effort"] = call.thinking
+    if usage:
+        body.update(_ASKS_FOR_USAGE)
+    body.update(own_options(call, target.provider, "openai-compatible", "openaiCompatible"))
+    body.update(target.body)
+    return body
+
+
+def own_options(call: ModelCall, *namespaces: str) -> dict[str, Any]:
+    """The call's provider options under any of ``namespaces`` (AI SDK: ``{"openai": {"reasoningEffort": "low"}}``),
+    with their names as the wire has them."""
+    options: dict[str, Any] = {}
+    for namespace in namespaces:
+        own = call.provider_options.get(namespace)
+        if isinstance(own, Mapping):
+            options.update({_snake(name): value for name, value in own.items()})
+    return options
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda letter: "_" + letter[0].lower(), name)
+
+
+def limit_name(target: Target) -> str:
+    """``max_completion_tokens`` for OpenAI's newer models on OpenAI and Azure, ``max_tokens`` for everybody else."""
+    by_openai = target.route == "direct" and target.provider in ("openai", "azure")
+    return "max_completion_tokens" if by_openai and _NEW_LIMIT_NAME.match(target.wire_model) else "max_tokens"
+
+
+def messages(prompt: Sequence[Message]) -> list[dict[str, Any]]:
+    """The prompt in chat completions' terms. Tool results become messages of their own."""
+    out: list[dict[str, Any]] = []
+    for message in prompt:
+        match message.role:
+            case "assistant":
+                out.append(_assistant(message))
+            case "tool":
+                out.extend(_tool_result(part) for part in message.parts if isinstance(part, ToolResultPart))
+            case _:
+                out.append({"role": message.role, "content": _content(message.parts)})
+    return out
+
+
+def _content(parts: Sequence[Part]) -> str | list[dict[str, Any]]:
+    """Plain text stays a string (old servers know nothing else); with files it is a list of parts."""
+    if all(isinstance(part, TextPart) for part in parts):
+        return "\n".join(part.text for part in parts if isinstance(part, TextPart))
+    return [item for part in parts if (item := _content_part(part)) is not None]
+
+
+def _content_part(part: Part) -> dict[str, Any] | None:
+    match part:
+        case TextPart(text=text):
+            return {"type": "text", "text": text}
+        case FilePart() if part.media_type.startswith("image/"):
+            return {"type": "image_url", "image_url": {"url": file_url(part)}}
+        case FilePart() if part.media_type.startswith("audio/") and part.base64 is not None:
+            kind = "mp3" if part.media_type in ("audio/mpeg", "audio/mp3") else part.media_type.partition("/")[2]
+            return {"type": "input_audio", "input_audio": {"data": part.base64, "format": kind}}
+        case FilePart():
+            return {"type": "file", "file": {"filename": part.filename or "file", "file_data": file_url(part)}}
+        case _:
+            return None
+
+
+def file_url(part: FilePart) -> str:
+    """The part's URL, or its bytes as a data URL."""
+    return part.url if part.url is not None else f"data:{part.media_type};base64,{part.base64}"
+
+
+def _assistant(message: Message) -> dict[str, Any]:
+    """Earlier reasoning is not sent back: no chat completions server asks for it, some refuse unknown fields."""
+    text = "".join(part.text for part in message.parts if isinstance(part, TextPart))
+    calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
+    out: dict[str, Any] = {"role": "assistant", "content": text}
+    if calls:
+        out["content"] = text or None
+        out["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in calls
+        ]
+    return out
+
+
+def _tool_result(part: ToolResultPart) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": part.id, "content": part.content}
+
+
+def tools(call: ModelCall) -> list[dict[str, Any]]:
+    """Function definitions."""
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": tool.name,
+                **({"description": tool.description} if tool.description is not None else {}),
+                "parameters": tool.input_schema,
+            },
+        }
+        for tool in call.tools
+    ]
+
+
+def tool_choice(choice: str | Mapping[str, Any]) -> str | dict[str, Any]:
+    """``auto``, ``none`` and ``required`` as they are; one tool by its name."""
+    return choice if isinstance(choice, str) else {"type": "function", "function": {"name": choice["toolName"]}}
+
+
+def response_format(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"type": "json", "schema"?, "name"?}`` -> a JSON schema, or plain JSON mode without one."""
+    if wanted.get("type") != "json":
+        return {"type": "text"}
+    if wanted.get("schema") is None:
+        return {"type": "json_object"}
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": wanted.get("name") or "response", "schema": wanted["schema"]},
+    }
