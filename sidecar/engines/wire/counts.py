@@ -1,0 +1,25 @@
+"""Token counts and other members of objects whose shape is the vendor's business."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def member(value: Any) -> dict[str, Any]:
+    """``value`` if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def count(value: Any) -> int | None:
+    """A number of tokens, or None for anything that is not one. Some vendors send counts as floats."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def first_count(*values: Any) -> int | None:
+    """The first of ``values`` that is a count."""
+    for value in values:
+        if (number := count(value)) is not None:
+            return number
+    return None

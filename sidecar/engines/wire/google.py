@@ -1,0 +1,210 @@
+"""Google's ``streamGenerateContent``: the Gemini API and Vertex.
+
+Finish marker: a candidate's ``finishReason``, or a ``promptFeedback.blockReason`` (the prompt was refused, there is
+no candidate). Gemini says ``STOP`` also when it calls functions; the reason is ``tool-calls`` then.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sidecar.engines.base import (
+    Event,
+    FinishReason,
+    GeneratedFile,
+    ReasoningDelta,
+    ResponseStarted,
+    Source,
+    TextDelta,
+    Usage,
+)
+from sidecar.engines.wire.counts import count, member
+from sidecar.engines.wire.decoder import WireDecoder
+from sidecar.engines.wire.failures import stream_error
+from sidecar.engines.wire.google_arguments import PartialArguments
+from sidecar.engines.wire.tool_calls import PendingCall, json_text, whole_call
+
+_REASONS: dict[str, FinishReason] = {
+    "STOP": "stop",
+    "MAX_TOKENS": "length",
+    "SAFETY": "content-filter",
+    "RECITATION": "content-filter",
+    "BLOCKLIST": "content-filter",
+    "PROHIBITED_CONTENT": "content-filter",
+    "SPII": "content-filter",
+    "IMAGE_SAFETY": "content-filter",
+    "MALFORMED_FUNCTION_CALL": "error",
+}
+
+
+class _Part(msgspec.Struct, gc=False, rename="camel"):
+    text: str | None = None
+    thought: Any = None
+    thought_signature: str | None = None
+    function_call: Any = None
+    inline_data: Any = None
+    executable_code: Any = None
+    tool_call: Any = None
+
+
+class _Content(msgspec.Struct, gc=False):
+    parts: list[_Part] | None = None
+
+
+class _Candidate(msgspec.Struct, gc=False, rename="camel"):
+    content: _Content | None = None
+    finish_reason: str | None = None
+    grounding_metadata: Any = None
+
+
+class _Chunk(msgspec.Struct, gc=False, rename="camel"):
+    candidates: list[_Candidate] | None = None
+    usage_metadata: Any = None
+    prompt_feedback: Any = None
+    response_id: str | None = None
+    model_version: str | None = None
+    error: Any = None
+    detail: Any = None
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+
+class GoogleDecoder(WireDecoder):
+    """Reads ``GenerateContentResponse`` values: an event each, an array of them, or just one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started = False
+        self._prefix = "gemini"
+        self._calls = 0
+        self._called = False
+        self._streaming: PendingCall | None = None
+        self._arguments = PartialArguments()
+        self._urls: set[str] = set()
+        self._usage: Usage | None = None
+
+    def _event(self, name: bytes | None, data: bytes, out: list[Event]) -> None:
+        if data.startswith(b"[DONE]"):
+            return
+        chunk = _decode(data)
+        if not self._started and (chunk.response_id or chunk.model_version):
+            self._started = True
+            self._prefix = chunk.response_id or self._prefix
+            out.append(ResponseStarted(chunk.response_id, chunk.model_version))
+        candidate = chunk.candidates[0] if chunk.candidates else None
+        if candidate is not None and candidate.content is not None:
+            for part in candidate.content.parts or ():
+                self._part(part, out)
+        if chunk.usage_metadata is not None:
+            self._count(member(chunk.usage_metadata), out)
+        if candidate is not None:
+            self._ends(candidate, out)
+        elif blocked := member(chunk.prompt_feedback).get("blockReason"):
+            self._finished("content-filter", str(blocked), out)
+        if chunk.error or chunk.detail or name == b"error":
+            self._failed(stream_error(chunk.error or chunk.detail or msgspec.json.decode(data), data), out)
+
+    def _ends(self, candidate: _Candidate, out: list[Event]) -> None:
+        for chunk in member(candidate.grounding_metadata).get("groundingChunks") or ():
+            self._cite(member(chunk), out)
+        raw = candidate.finish_reason
+        if raw:
+            self._complete_streaming(out)
+            reason = _REASONS.get(raw, "other")
+            self._finished("tool-calls" if reason == "stop" and self._called else reason, raw, out)
+        elif self._called and self._reason == "stop":
+            self._finished("tool-calls", "STOP", out)
+
+    # --- parts ---------------------------------------------------------------------------------------------------
+
+    def _part(self, part: _Part, out: list[Event]) -> None:
+        if part.text:
+            if part.thought:
+                out.append(ReasoningDelta(part.text))
+            else:
+                out.append(TextDelta(part.text))
+        if part.thought and part.thought_signature:
+            out.append(ReasoningDelta("", signature=part.thought_signature))
+        if part.function_call is not None:
+            self._function_call(member(part.function_call), out)
+        if part.executable_code is not None:
+            code = json_text(part.executable_code)
+            whole_call(self._next_id(), "code_execution", code, out, provider_executed=True)
+        if part.tool_call is not None:
+            call = member(part.tool_call)
+            name = str(call.get("toolType") or "server_tool")
+            whole_call(self._next_id(), name, json_text(call.get("args")), out, provider_executed=True)
+        if part.inline_data is not None and not part.thought:
+            inline = member(part.inline_data)
+            if isinstance(inline.get("data"), str):
+                out.append(GeneratedFile(str(inline.get("mimeType") or "image/png"), inline["data"]))
+
+    def _function_call(self, call: dict[str, Any], out: list[Event]) -> None:
+        """A whole call, or one part of a call whose arguments are streamed.
+
+        A streamed call lasts while its parts say ``willContinue``; its end may be an empty object or be missing.
+        """
+        name = call.get("name")
+        goes_on = call.get("willContinue") is True
+        if isinstance(name, str) and name:
+            self._complete_streaming(out)
+            given = call.get("id")
+            call_id = given if isinstance(given, str) and given else self._next_id()
+            if not goes_on and call.get("partialArgs") is None:
+                self._called = True
+                whole_call(call_id, name, json_text(call.get("args")), out)
+                return
+            self._streaming = PendingCall(call_id, name)
+            self._arguments = PartialArguments()
+            self._streaming.start(out)
+        if self._streaming is not None:
+            self._arguments.add(call.get("partialArgs"))
+            if not goes_on:
+                self._complete_streaming(out)
+
+    def _complete_streaming(self, out: list[Event]) -> None:
+        if self._streaming is not None:
+            self._called = True
+            self._streaming.complete(out, self._arguments.json())
+            self._streaming = None
+
+    def _next_id(self) -> str:
+        """Gemini names no calls; the answer's id keeps ours apart between turns."""
+        self._calls += 1
+        return f"{self._prefix}-call-{self._calls - 1}"
+
+    def _cite(self, chunk: dict[str, Any], out: list[Event]) -> None:
+        found = member(chunk.get("web")) or member(chunk.get("retrievedContext"))
+        url = found.get("uri") or member(chunk.get("image")).get("sourceUri")
+        if isinstance(url, str) and url.startswith("http") and url not in self._urls:
+            self._urls.add(url)
+            title = found.get("title")
+            out.append(Source(str(len(self._urls)), url, title if isinstance(title, str) else None))
+
+    def _count(self, usage: dict[str, Any], out: list[Event]) -> None:
+        """Every chunk has usage, cumulative; it is passed on when it says something new."""
+        counted = _usage(usage)
+        if counted is not None and counted != self._usage:
+            self._usage = counted
+            out.append(counted)
+
+
+def _usage(usage: dict[str, Any]) -> Usage | None:
+    """Token counts. Gemini counts thoughts outside the candidates; here the output includes them."""
+    prompt = count(usage.get("promptTokenCount"))
+    candidates = count(usage.get("candidatesTokenCount"))
+    thoughts = count(usage.get("thoughtsTokenCount"))
+    total = count(usage.get("totalTokenCount"))
+    if prompt is None and candidates is None and thoughts is None:
+        return None
+    output = None if candidates is None and thoughts is None else (candidates or 0) + (thoughts or 0)
+    return Usage(
+        input_tokens=prompt,
+        output_tokens=output,
+        reasoning_tokens=thoughts,
+        cached_input_tokens=count(usage.get("cachedContentTokenCount")),
+        total_tokens=total if total is not None or prompt is None else prompt + (output or 0),
+    )

@@ -1,0 +1,312 @@
+"""OpenAI's Responses API: OpenAI, Azure, xAI, LM Studio and other servers of the open standard.
+
+Finish marker: ``response.completed`` or ``response.incomplete`` (xAI also says ``response.done``). The reason is not
+on the wire: it is ``tool-calls`` when the model called a function, else ``stop``, unless the answer is incomplete.
+
+Calls of the vendor's own tools (search, interpreters, MCP) are reported as provider-executed. So are
+``custom_tool_call`` items: the app offers functions only, and xAI reports its server-side searches under this type.
+They do not make the reason ``tool-calls``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from sidecar.engines.base import (
+    Event,
+    FinishReason,
+    GeneratedFile,
+    ReasoningDelta,
+    ResponseStarted,
+    Source,
+    TextDelta,
+    Usage,
+)
+from sidecar.engines.wire.counts import count, member
+from sidecar.engines.wire.decoder import WireDecoder
+from sidecar.engines.wire.failures import stream_error
+from sidecar.engines.wire.tool_calls import PendingCall, json_text, whole_call
+
+_INCOMPLETE: dict[str, FinishReason] = {
+    "max_output_tokens": "length",
+    "max_tokens": "length",
+    "content_filter": "content-filter",
+}
+
+_SERVER_TOOLS = {
+    # item type: (tool name, the item's member that holds the arguments)
+    "web_search_call": ("web_search", "action"),
+    "x_search_call": ("x_search", "action"),
+    "file_search_call": ("file_search", "queries"),
+    "image_generation_call": ("image_generation", ""),
+    "computer_call": ("computer_use", "action"),
+    "code_interpreter_call": ("code_interpreter", "code"),
+    "mcp_call": ("mcp", "arguments"),
+    "mcp_approval_request": ("mcp", "arguments"),
+    "custom_tool_call": ("custom", "input"),
+}
+
+_LOCAL_TOOLS = {
+    # The model asks the client, with tools the app never offers; reported for completeness.
+    "local_shell_call": ("local_shell", "action"),
+    "shell_call": ("shell", "action"),
+    "apply_patch_call": ("apply_patch", "operation"),
+}
+
+_FINISHED = ("response.completed", "response.incomplete", "response.done", "response.cancelled")
+_DONE_TEXT = ("response.output_text.done", "response.refusal.done")
+_TEXT = ("response.output_text.delta", "response.refusal.delta")
+_REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
+_ITEM = ("response.output_item.added", "response.output_item.done")
+_ARGUMENTS = "response.function_call_arguments.delta"
+
+
+class _Item(msgspec.Struct, gc=False):
+    type: str | None = None
+    id: str | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: Any = None
+    content: list[Any] | None = None
+    summary: list[Any] | None = None
+    code: Any = None
+    input: Any = None
+    action: Any = None
+    operation: Any = None
+    queries: Any = None
+    result: Any = None
+    output_format: str | None = None
+
+
+class _Response(msgspec.Struct, gc=False):
+    id: str | None = None
+    model: str | None = None
+    status: str | None = None
+    error: Any = None
+    incomplete_details: Any = None
+    usage: Any = None
+    output: list[Any] | None = None
+
+
+class _StreamEvent(msgspec.Struct, gc=False):
+    type: str | None = None
+    delta: str | None = None
+    text: Any = None
+    refusal: Any = None
+    item_id: str | None = None
+    output_index: int | None = None
+    summary_index: int | None = None
+    content_index: int | None = None
+    item: _Item | None = None
+    response: _Response | None = None
+    annotation: Any = None
+    object: str | None = None
+    error: Any = None
+    message: Any = None
+    detail: Any = None
+
+
+_decode = msgspec.json.Decoder(_StreamEvent).decode
+_decode_response = msgspec.json.Decoder(_Response).decode
+
+
+class OpenAIResponsesDecoder(WireDecoder):
+    """Reads ``response.*`` events, or one ``response`` object."""
+
+    known_types: ClassVar[frozenset[str] | None] = frozenset(
+        {
+            "response.created",
+            "response.failed",
+            "error",
+            _ARGUMENTS,
+            *_FINISHED,
+            *_DONE_TEXT,
+            *_TEXT,
+            *_REASONING,
+            *_ITEM,
+        }
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started = False
+        self._called = False
+        self._items = 0
+        self._block_ids: dict[int | None, str] = {}
+        self._texts: set[tuple[int | None, int | None]] = set()
+        self._pending: dict[int | None, PendingCall] = {}
+        self._urls: set[str] = set()
+
+    def _event(self, name: bytes | None, data: bytes, out: list[Event]) -> None:
+        if data.startswith(b"[DONE]"):
+            return
+        event = _decode(data)
+        kind = event.type
+        if kind in _TEXT:
+            if event.delta:
+                self._text(event, event.delta, out)
+        elif kind in _REASONING:
+            if event.delta:
+                part = event.summary_index if event.summary_index is not None else event.content_index
+                out.append(ReasoningDelta(event.delta, f"{self._block_id(event)}:{part or 0}"))
+        elif kind == _ARGUMENTS:
+            if (call := self._pending.get(event.output_index)) is not None:
+                call.append(event.delta or "", out)
+        elif kind is None or kind == "error":
+            self._untyped(name, event, data, out)
+        else:
+            self._structure(kind, event, data, out)
+
+    def _structure(self, kind: str, event: _StreamEvent, data: bytes, out: list[Event]) -> None:
+        if kind in _DONE_TEXT:
+            # Only for servers that send no deltas.
+            whole = event.text or event.refusal
+            if isinstance(whole, str) and whole and (event.output_index, event.content_index) not in self._texts:
+                self._text(event, whole, out)
+        elif kind in _ITEM and event.item is not None:
+            if kind == "response.output_item.added":
+                self._item_added(event.output_index, event.item, out)
+            else:
+                self._item_done(event.output_index, event.item, out)
+        elif kind == "response.output_text.annotation.added":
+            self._cite(event.annotation, out)
+        elif event.response is not None:
+            self._response(kind, event.response, data, out)
+
+    def _response(self, kind: str, response: _Response, data: bytes, out: list[Event]) -> None:
+        if not self._started and (response.id or response.model):
+            self._started = True
+            out.append(ResponseStarted(response.id, response.model))
+        if kind == "response.failed" or (kind in _FINISHED and response.error):
+            if usage := _usage(member(response.usage)):
+                out.append(usage)
+            self._failed(stream_error(response.error or {}, data), out)
+        elif kind in _FINISHED:
+            self._complete(response, out)
+
+    def _complete(self, response: _Response, out: list[Event]) -> None:
+        if not self._items:
+            # A server that sends its items only here, or an answer that was not streamed at all.
+            for index, value in enumerate(response.output or ()):
+                self._item_done(index, msgspec.convert(value, _Item, strict=False), out)
+        if usage := _usage(member(response.usage)):
+            out.append(usage)
+        raw = member(response.incomplete_details).get("reason")
+        if raw is None and response.status in ("incomplete", "cancelled"):
+            raw = response.status
+        if raw is None:
+            reason: FinishReason = "tool-calls" if self._called else "stop"
+        else:
+            reason = _INCOMPLETE.get(str(raw), "tool-calls" if self._called else "other")
+        self._finished(reason, None if raw is None else str(raw), out)
+
+    def _untyped(self, name: bytes | None, event: _StreamEvent, data: bytes, out: list[Event]) -> None:
+        """An ``error`` event, flat or nested; an answer object that was not streamed; an error of a gateway."""
+        failed = event.type == "error" or name == b"error" or event.error or event.detail
+        if event.object == "response" and not event.error:
+            response = _decode_response(data)
+            self._response(
+                "response.failed" if response.status == "failed" else "response.completed", response, data, out
+            )
+        elif failed:
+            fields = msgspec.json.decode(data)
+            fields.pop("type", None) if event.type == "error" else None
+            self._failed(stream_error(event.error or fields, data), out)
+
+    # --- items ---------------------------------------------------------------------------------------------------
+
+    def _item_added(self, index: int | None, item: _Item, out: list[Event]) -> None:
+        self._items += 1
+        if item.id:
+            self._block_ids[index] = item.id
+        if item.type == "function_call":
+            call = PendingCall(item.call_id or item.id or f"call-{index}", item.name or "")
+            self._pending[index] = call
+            call.start(out)
+
+    def _item_done(self, index: int | None, item: _Item, out: list[Event]) -> None:
+        self._items += 1
+        kind = item.type or ""
+        if kind == "function_call":
+            self._called = True
+            call = self._pending.pop(index, None) or PendingCall(item.call_id or item.id or f"call-{index}")
+            call.name = call.name or item.name or ""
+            call.complete(out, json_text(item.arguments) or None)
+        elif kind == "message":
+            self._message(index, item, out)
+        elif kind == "reasoning" and index not in self._block_ids:
+            self._whole_reasoning(index, item, out)
+        elif kind in _SERVER_TOOLS or kind in _LOCAL_TOOLS:
+            self._tool_item(kind, item, out)
+
+    def _message(self, index: int | None, item: _Item, out: list[Event]) -> None:
+        for position, part in enumerate(item.content or ()):
+            fields = member(part)
+            text = fields.get("text") or fields.get("refusal")
+            if isinstance(text, str) and text and (index, position) not in self._texts:
+                self._texts.add((index, position))
+                out.append(TextDelta(text, self._block_ids.get(index) or item.id or "0"))
+            for annotation in fields.get("annotations") or ():
+                self._cite(annotation, out)
+
+    @staticmethod
+    def _whole_reasoning(index: int | None, item: _Item, out: list[Event]) -> None:
+        """Reasoning of an item that was never announced: an answer that was not streamed."""
+        for position, part in enumerate(item.summary or item.content or ()):
+            text = member(part).get("text")
+            if isinstance(text, str) and text:
+                out.append(ReasoningDelta(text, f"{item.id or index}:{position}"))
+
+    @staticmethod
+    def _tool_item(kind: str, item: _Item, out: list[Event]) -> None:
+        tool, source = _SERVER_TOOLS.get(kind) or _LOCAL_TOOLS[kind]
+        value = getattr(item, source) if source else None
+        if kind in ("file_search_call", "code_interpreter_call", "custom_tool_call", *_LOCAL_TOOLS):
+            value = {source: value}
+        executed = kind in _SERVER_TOOLS
+        whole_call(
+            item.call_id or item.id or kind, item.name or tool, json_text(value), out, provider_executed=executed
+        )
+        if kind == "image_generation_call" and isinstance(item.result, str) and item.result:
+            out.append(GeneratedFile(f"image/{item.output_format or 'png'}", item.result))
+
+    # --- text ----------------------------------------------------------------------------------------------------
+
+    def _text(self, event: _StreamEvent, text: str, out: list[Event]) -> None:
+        self._texts.add((event.output_index, event.content_index or 0))
+        out.append(TextDelta(text, self._block_id(event)))
+
+    def _block_id(self, event: _StreamEvent) -> str:
+        """The id announced for the item. Some gateways change ``item_id`` from event to event."""
+        return self._block_ids.get(event.output_index) or event.item_id or "0"
+
+    def _cite(self, annotation: Any, out: list[Event]) -> None:
+        fields = member(annotation)
+        url = fields.get("url")
+        if fields.get("type") == "url_citation" and isinstance(url, str) and url not in self._urls:
+            self._urls.add(url)
+            title = fields.get("title")
+            out.append(Source(str(len(self._urls)), url, title if isinstance(title, str) else None))
+
+
+def _usage(usage: dict[str, Any]) -> Usage | None:
+    """Token counts. Cached tokens that outnumber the prompt's are counted outside it (xAI)."""
+    prompt = count(usage.get("input_tokens"))
+    completion = count(usage.get("output_tokens"))
+    if prompt is None and completion is None:
+        return None
+    cached = count(member(usage.get("input_tokens_details")).get("cached_tokens"))
+    if prompt is not None and cached is not None and cached > prompt:
+        prompt += cached
+    total = count(usage.get("total_tokens"))
+    if total is None and prompt is not None and completion is not None:
+        total = prompt + completion
+    return Usage(
+        input_tokens=prompt,
+        output_tokens=completion,
+        reasoning_tokens=count(member(usage.get("output_tokens_details")).get("reasoning_tokens")),
+        cached_input_tokens=cached,
+        total_tokens=total,
+    )

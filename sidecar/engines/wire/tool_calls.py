@@ -1,0 +1,131 @@
+"""Tool calls put together from the pieces vendors send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sidecar.engines.base import Event, ToolCall, ToolInputDelta, ToolInputStart
+
+
+class PendingCall:
+    """One call whose arguments are still arriving.
+
+    ``ToolInputStart`` waits for the name; what comes before it is kept.
+    """
+
+    def __init__(self, call_id: str, name: str = "", *, provider_executed: bool = False) -> None:
+        self.id = call_id
+        self.name = name
+        self.provider_executed = provider_executed
+        self._pieces: list[str] = []
+        self._started = False
+
+    def start(self, out: list[Event]) -> None:
+        """Announce the call, once, as soon as it has a name."""
+        if self.name and not self._started:
+            self._started = True
+            out.append(ToolInputStart(self.id, self.name, self.provider_executed))
+            if self._pieces:
+                out.append(ToolInputDelta(self.id, "".join(self._pieces)))
+
+    def append(self, delta: str, out: list[Event]) -> None:
+        """A further piece of the arguments."""
+        if delta:
+            self._pieces.append(delta)
+            if self._started:
+                out.append(ToolInputDelta(self.id, delta))
+
+    @property
+    def has_arguments(self) -> bool:
+        """Whether any piece has come."""
+        return bool(self._pieces)
+
+    def complete(self, out: list[Event], arguments: str | None = None) -> None:
+        """Close the call. ``arguments``, when given, is the vendor's own full text and wins over the pieces."""
+        if arguments and not self._pieces:
+            self.append(arguments, out)
+        self.start(out)
+        text = arguments or "".join(self._pieces)
+        out.append(ToolCall(self.id, self.name, text if text.strip() else "{}", self.provider_executed))
+
+
+def whole_call(call_id: str, name: str, arguments: str, out: list[Event], *, provider_executed: bool = False) -> None:
+    """A call that arrives in one piece: start, delta and call at once."""
+    PendingCall(call_id, name, provider_executed=provider_executed).complete(out, arguments)
+
+
+def json_text(value: Any) -> str:
+    """Arguments as JSON text: strings are taken as they are, anything else is encoded, null is empty."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else msgspec.json.encode(value).decode()
+
+
+class ChatCalls:
+    """The ``tool_calls`` of chat completions.
+
+    Vendors differ in what a delta carries. A piece belongs to the call of its ``index``; without an index to the call
+    of its id, else to the latest. It begins a new call when its index is new, or when it brings both a name and
+    another id than the call of that index has (Gemini's and some Mistral-style servers number every call 0).
+    Empty ids are no ids (Alibaba). A call without an id gets one made of ``prefix`` and its position.
+    """
+
+    def __init__(self) -> None:
+        self._open: list[PendingCall] = []
+        self._by_index: dict[int, PendingCall] = {}
+        self._given_ids: dict[str, PendingCall] = {}
+        self._count = 0
+
+    def add(self, deltas: list[Any], prefix: str, out: list[Event]) -> None:
+        """Take the ``tool_calls`` of one chunk (or of a whole message)."""
+        for delta in deltas:
+            if isinstance(delta, dict):
+                function = delta.get("function")
+                self._add(delta, function if isinstance(function, dict) else {}, prefix, out)
+
+    def add_function_call(self, function: Any, prefix: str, out: list[Event]) -> None:
+        """Take the legacy ``function_call``: one unnamed slot."""
+        if isinstance(function, dict):
+            self._add({"index": -1}, function, prefix, out)
+
+    def complete(self, out: list[Event]) -> None:
+        """The vendor gave its finish reason: every open call is complete."""
+        for call in self._open:
+            if call.name or call.has_arguments:
+                call.complete(out)
+        self._open.clear()
+        self._by_index.clear()
+        self._given_ids.clear()
+
+    def _add(self, delta: dict[str, Any], function: dict[str, Any], prefix: str, out: list[Event]) -> None:
+        given = delta.get("id")
+        call_id = str(given) if given else ""
+        name = function.get("name")
+        name = name if isinstance(name, str) else ""
+        index = delta.get("index")
+        call = self._find(index, call_id, name)
+        if call is None:
+            call = PendingCall(call_id or f"{prefix}-call-{self._count}")
+            self._count += 1
+            self._open.append(call)
+        if isinstance(index, int):
+            self._by_index[index] = call
+        if call_id:
+            self._given_ids[call_id] = call
+        if name and not call.name:
+            call.name = name
+        call.start(out)
+        call.append(json_text(function.get("arguments")), out)
+
+    def _find(self, index: Any, call_id: str, name: str) -> PendingCall | None:
+        if call_id and call_id in self._given_ids:
+            return self._given_ids[call_id]
+        if isinstance(index, int):
+            call = self._by_index.get(index)
+        else:
+            call = self._open[-1] if self._open and not (name and call_id) else None
+        if call is not None and name and call.name and (call_id or not isinstance(index, int)):
+            return None
+        return call
