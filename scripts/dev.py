@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""One way to do each chore. Standard library only: it makes its own environment.
+
+    python3 scripts/dev.py demo       see a chat stream through the sidecar, no key needed
+    python3 scripts/dev.py test       lint, types, the whole suite
+    python3 scripts/dev.py lint | types | format | setup | lock
+    python3 scripts/dev.py bench      every figure the README quotes
+    python3 scripts/dev.py freeze     the single binary
+    python3 scripts/dev.py generate   JSON Schema and TypeScript from protocol/
+    python3 scripts/dev.py run ...    scalix-sidecar from this checkout
+
+Further arguments go to the command (``test tests/rpc -k batch``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+LOCK = ROOT / "requirements-dev.lock"
+STAMP = VENV / ".installed"
+SUPPORTED = ((3, 11), (3, 14))
+CODE = ["sidecar", "protocol", "tests", "scripts"]
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; returns its exit code."""
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "setup": lambda _: 0,
+        "demo": lambda rest: tool("python", "scripts/demo.py", *rest),
+        "test": test,
+        "lint": lint,
+        "types": types,
+        "format": lambda rest: tool("ruff", "format", *CODE) or tool("ruff", "check", "--fix", *CODE, *rest),
+        "bench": lambda rest: tool("python", "scripts/bench.py", *rest),
+        "freeze": lambda rest: tool("python", "scripts/freeze.py", *rest),
+        "generate": lambda rest: tool("python", "scripts/generate.py", *rest),
+        "lock": lock,
+        "run": lambda rest: tool("scalix-sidecar", *rest),
+    }
+    if not arguments or arguments[0] not in commands:
+        sys.stdout.write(__doc__ or "")
+        return 0 if arguments in (["--help"], ["-h"]) else 2
+    setup()
+    return commands[arguments[0]](arguments[1:])
+
+
+# --- commands ----------------------------------------------------------------------------------------------------
+
+
+def test(rest: list[str]) -> int:
+    """Lint, types, then the suite; with arguments, only what they name. ``--frozen`` adds the frozen binaries."""
+    environment = dict(os.environ)
+    if "--frozen" in rest:
+        rest = [argument for argument in rest if argument != "--frozen"]
+        environment["SCALIX_TEST_FROZEN"] = "1"
+    if not rest:
+        for step in (lint, types):
+            code = step([])
+            if code:
+                return code
+    heading("tests")
+    return run([str(PYTHON), "-m", "pytest", *rest], environment)
+
+
+def lint(rest: list[str]) -> int:
+    """ruff, formatting and the import rules."""
+    heading("lint")
+    return (
+        tool("ruff", "check", *CODE, *rest)
+        or tool("ruff", "format", "--check", *CODE)
+        or tool("lint-imports", "--no-cache")
+    )
+
+
+def types(rest: list[str]) -> int:
+    """mypy, strict."""
+    heading("types")
+    return tool("mypy", *rest)
+
+
+def lock(_: list[str]) -> int:
+    """Resolve the lock files anew: names, versions, hashes; no registry address."""
+    options = "--universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11".split()
+    product = tool("uv", "pip", "compile", "-q", *options, "pyproject.toml", "-o", "requirements.lock")
+    return product or tool(
+        "uv", "pip", "compile", "-q", *options, "--group", "dev", "-c", "requirements.lock", "pyproject.toml",
+        "-o", LOCK.name,
+    )  # fmt: skip
+
+
+# --- environment -------------------------------------------------------------------------------------------------
+
+
+def setup() -> None:
+    """Create ``.venv`` and install exactly what the lock names; a moment when nothing has changed."""
+    interpreter = suitable_python()
+    wanted = hashlib.sha256(LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + interpreter.encode()).hexdigest()
+    if PYTHON.exists() and STAMP.exists() and STAMP.read_text() == wanted:
+        return
+    started = time.monotonic()
+    heading("setting up .venv")
+    STAMP.unlink(missing_ok=True)
+    if not PYTHON.exists():
+        if interpreter == sys.executable:
+            venv.create(VENV, with_pip=True, symlinks=os.name != "nt")
+        else:
+            check([interpreter, "-m", "venv", str(VENV)])
+    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    with tempfile.TemporaryDirectory() as folder:
+        installer = Path(folder) / "uv.txt"
+        installer.write_text(locked("uv"))
+        check([*pip, "--require-hashes", "--no-deps", "-r", str(installer)])
+    uv = str(BIN / "uv")
+    check([uv, "pip", "sync", "--quiet", "--require-hashes", "--python", str(PYTHON), str(LOCK)])
+    check([uv, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--python", str(PYTHON), "-e", "."])
+    STAMP.write_text(wanted)
+    sys.stdout.write(f"ready in {time.monotonic() - started:.0f} s\n")
+
+
+def locked(name: str) -> str:
+    """The lock file's entry of one package, hashes included."""
+    match = re.search(rf"^{name}==.*?(?=^\S|\Z)", LOCK.read_text(), re.MULTILINE | re.DOTALL)
+    if match is None:
+        raise SystemExit(f"{LOCK.name} does not name {name}")
+    return match.group()
+
+
+def suitable_python() -> str:
+    """This interpreter when it is supported, else another one on the path."""
+    if SUPPORTED[0] <= sys.version_info[:2] < SUPPORTED[1]:
+        return sys.executable
+    for minor in range(SUPPORTED[1][1] - 1, SUPPORTED[0][1] - 1, -1):
+        if found := shutil.which(f"python3.{minor}"):
+            return found
+    raise SystemExit("Python 3.11, 3.12 or 3.13 is needed.")
+
+
+def tool(name: str, *arguments: str) -> int:
+    """Run a program of the environment."""
+    return run([str(BIN / name), *arguments])
+
+
+def run(command: list[str], environment: dict[str, str] | None = None) -> int:
+    """Run in the checkout; its exit code."""
+    sys.stdout.flush()
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
+def check(command: list[str]) -> None:
+    """Run; stop everything when it fails."""
+    code = run(command)
+    if code:
+        raise SystemExit(code)
+
+
+def heading(text: str) -> None:
+    """Say what comes."""
+    sys.stdout.write(f"== {text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,30 @@
+"""What a chat stream needs of the outside: a way out for its notifications. The composition root injects it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class StreamLane(Protocol):
+    """One stream's ordered way to the host. Nothing here waits: flow control is the lane's own business."""
+
+    def send(self, method: str, build: Callable[[int], Any]) -> None:
+        """A notification that must arrive; ``build`` gets its ``seq``."""
+        ...
+
+    def announce(self, method: str, params: Any) -> None:
+        """A notification in this stream's order that ``seq`` does not count."""
+        ...
+
+    def mark(self) -> None:
+        """The text has changed; it is rendered when the host takes it."""
+        ...
+
+
+Render = Callable[[int], Any]
+OpenLane = Callable[[Render, float], StreamLane]
+"""``(render, min_interval_s) -> lane`` for ``chat:response:chunk``."""
+
+Notify = Callable[[str, Any], None]
+"""A notification outside any stream."""

@@ -1,0 +1,116 @@
+"""What follows an answer: continuing an unclosed write, fixing type errors, having it applied (app contract 7.11, 7.12,
+7.15)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from sidecar.chat.history import fix_prompt, problem_report
+from sidecar.chat.outcome import ApplyFailed, ApplyResult
+from sidecar.chat.parts import ChatParts, Plan
+from sidecar.chat.text.answer import AnswerText
+from sidecar.chat.text.continuation import CONTINUE_PROMPT, OverlapTrimmer
+from sidecar.chat.text.tags import has_add_dependency, has_unclosed_write, strip_non_essential, strip_thinking
+from sidecar.engines.base import Message
+from sidecar.errors import SidecarError
+from sidecar.store.chats import Turn
+
+log = structlog.get_logger("sidecar.chat")
+
+MAX_CONTINUATIONS: Final = 2
+MAX_FIXES: Final = 2
+
+CallForText = Callable[[tuple[Message, ...], Callable[[str], None]], Awaitable[None]]
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One finding of the app's type checker."""
+
+    file: str
+    line: int
+    column: int
+    code: int | str
+    message: str
+    snippet: str | None = None
+
+
+async def continue_unclosed_write(plan: Plan, answer: AnswerText, call: CallForText) -> None:
+    """Ask the model to go on while its last ``scalix-write`` is open, at most twice.
+
+    Asked by a user message, not by a pre-filled assistant turn: several vendors refuse those. What the model repeats
+    of its own text is cut, so the joint does not show.
+    """
+    for _ in range(MAX_CONTINUATIONS):
+        partial = strip_thinking(answer.value)
+        if not has_unclosed_write(partial):
+            return
+        trimmer = OverlapTrimmer(partial)
+        messages = (*plan.messages, Message.of("assistant", partial), Message.of("user", CONTINUE_PROMPT))
+        await call(messages, lambda delta, trimmer=trimmer: answer.text(trimmer.feed(delta)))  # type: ignore[misc]
+        answer.text(trimmer.finish())
+
+
+async def auto_fix(
+    parts: ChatParts, plan: Plan, turn: Turn, answer: AnswerText, call: Callable[..., Awaitable[None]]
+) -> None:
+    """Let the host type-check the answer and the model mend what it finds, at most twice.
+
+    A host that cannot check, or a check that fails, ends the loop quietly: the answer itself is complete.
+    """
+    if not parts.host.offers("checkProblems") or has_add_dependency(answer.value):
+        return
+    original = Message.of("assistant", strip_non_essential(answer.value))
+    attempts: list[Message] = []
+    for _ in range(MAX_FIXES):
+        problems = await _check(parts, turn, answer.value)
+        if not problems:
+            return
+        answer.append_raw(problem_report(problems))
+        fixed_plan = await parts.planner.replan(plan, turn, answer.value)
+        prompt = Message.of("user", fix_prompt(problems))
+        before = len(answer.value)
+        await call(fixed_plan, (*fixed_plan.messages, original, *attempts, prompt), answer.text, answer.reasoning)
+        attempts += [prompt, Message.of("assistant", strip_non_essential(answer.value[before:]))]
+
+
+async def _check(parts: ChatParts, turn: Turn, response: str) -> list[Problem]:
+    params = {"chatId": turn.chat.id, "response": response}
+    try:
+        result = await parts.host.request("host:check-problems", params)
+        found = result.get("problems", []) if isinstance(result, dict) else []
+        return msgspec.convert(found, list[Problem], strict=False)
+    except (msgspec.ValidationError, SidecarError) as error:
+        log.warning("the host could not check the answer", error=str(error), chat_id=turn.chat.id)
+        return []
+
+
+async def apply_response(
+    parts: ChatParts, turn: Turn, response: str, summary: str | None
+) -> ApplyResult | SidecarError | None:
+    """Have the host carry the answer out; None when nobody asked for it, the error when it failed."""
+    settings: Any = await parts.planner.chat_settings()
+    if not settings.auto_approve or settings.ask_mode or not parts.host.offers("applyResponse"):
+        return None
+    params = {
+        "chatId": turn.chat.id,
+        "messageId": turn.assistant_message_id,
+        "response": response,
+        "chatSummary": summary,
+    }
+    try:
+        result = await parts.host.request("host:apply-response", params)
+    except SidecarError as error:
+        return ApplyFailed(error.message)
+    if not isinstance(result, dict):
+        return ApplyFailed("the app gave no result")
+    if result.get("error"):
+        return ApplyFailed(str(result["error"]))
+    return ApplyResult(
+        updated_files=bool(result.get("updatedFiles", False)),
+        extra_files=result.get("extraFiles"),
+        extra_files_error=result.get("extraFilesError"),
+    )

@@ -1,0 +1,72 @@
+"""Who is streaming: the one owner of that fact. One stream per chat, 64 at once (protocol page 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import anyio
+
+from sidecar.errors import Conflict, Overloaded
+
+MAX_STREAMS: Final = 64
+
+
+class ActiveStream:
+    """One running stream as others see it."""
+
+    def __init__(self, chat_id: int, intent: tuple[str, str] | None) -> None:
+        self.chat_id = chat_id
+        self.intent = intent
+        """Intent id and content hash of what it is answering."""
+        self.scope = anyio.CancelScope()
+        self._done = anyio.Event()
+
+    def cancel(self) -> None:
+        """Stop it: the upstream connection closes, the partial text is saved, ``end`` is sent."""
+        self.scope.cancel()
+
+    async def wait(self) -> None:
+        """Return when its terminal notification has been queued and its rows are saved."""
+        await self._done.wait()
+
+    def finished(self) -> None:
+        """Called once, last."""
+        self._done.set()
+
+
+class StreamRegistry:
+    """The active streams by chat id."""
+
+    def __init__(self, *, limit: int = MAX_STREAMS) -> None:
+        self._limit = limit
+        self._active: dict[int, ActiveStream] = {}
+
+    @contextmanager
+    def claim(self, chat_id: int, intent: tuple[str, str] | None = None) -> Iterator[ActiveStream]:
+        """Hold a chat for one stream. Raises ``Conflict`` when it is busy and ``Overloaded`` when too many run."""
+        if chat_id in self._active:
+            raise Conflict(
+                "This chat is still answering. Wait for it to finish, or stop it first.", extra={"chatId": chat_id}
+            )
+        if len(self._active) >= self._limit:
+            raise Overloaded(f"{self._limit} chats are answering at once. Wait for one to finish.")
+        stream = self._active[chat_id] = ActiveStream(chat_id, intent)
+        try:
+            yield stream
+        finally:
+            del self._active[chat_id]
+            stream.finished()
+
+    def find(self, chat_id: int) -> ActiveStream | None:
+        """The stream now running on a chat."""
+        return self._active.get(chat_id)
+
+    async def cancel_all(self) -> None:
+        """Cancel every stream and wait until each has saved and said its last word."""
+        streams = list(self._active.values())
+        for stream in streams:
+            stream.cancel()
+        for stream in streams:
+            await stream.wait()

@@ -1,0 +1,49 @@
+"""``chat:stream`` and ``chat:cancel`` over all chats."""
+
+from __future__ import annotations
+
+from protocol.chat import ChatIdleEnd, ChatStreamParams
+from sidecar.chat.parts import ChatParts
+from sidecar.chat.registry import StreamRegistry
+from sidecar.chat.session import END, ChatSession
+from sidecar.chat.turn import check_intent, conflicting_intent, content_hash
+
+
+class ChatService:
+    """The streams of this process."""
+
+    def __init__(self, parts: ChatParts) -> None:
+        self._parts = parts
+        self._registry = StreamRegistry()
+
+    async def stream(self, params: ChatStreamParams) -> int | str:
+        """Answer one prompt. Returns the chat id, or ``"error"`` when the terminal notification said why.
+
+        Raises ``InvalidParams``, ``NotFound``, ``Conflict``, ``Overloaded``, ``FeatureDisabled``, ``StoreError``: then
+        nothing was written and no notification sent.
+        """
+        await self._parts.check_enabled()
+        check_intent(params)
+        intent = None if params.intent_id is None else (params.intent_id, content_hash(params))
+        running = self._registry.find(params.chat_id)
+        if intent is not None and running is not None and running.intent is not None:
+            if running.intent == intent:
+                return params.chat_id
+            if running.intent[0] == intent[0]:
+                raise conflicting_intent(params)
+        with self._registry.claim(params.chat_id, intent) as active:
+            return await ChatSession(self._parts, params, active).run()
+
+    async def cancel(self, chat_id: int) -> bool:
+        """Stop the chat's stream and wait for its last word; an idle chat gets an ``end`` of its own. Always True."""
+        running = self._registry.find(chat_id)
+        if running is None:
+            self._parts.notify(END, ChatIdleEnd(chat_id))
+            return True
+        running.cancel()
+        await running.wait()
+        return True
+
+    async def cancel_all(self) -> None:
+        """Stop every stream and wait for their last words."""
+        await self._registry.cancel_all()

@@ -1,0 +1,332 @@
+"""One chat stream, from the accepted turn to its terminal notification.
+
+Whatever happens in between (end of the answer, cancel, provider failure, shutdown), it leaves through ``_conclude``:
+text saved, exactly one terminal notification, turn recorded. What was streamed is never lost and never doubled.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import structlog
+
+from protocol.chat import ChatStreamParams, ModelFallback, ModelRef
+from sidecar.chat.autosave import Autosave
+from sidecar.chat.followup import apply_response, auto_fix, continue_unclosed_write
+from sidecar.chat.outcome import (
+    Ending,
+    add_usage,
+    attempt_reports,
+    cancelled_text,
+    empty_answer_note,
+    end_notification,
+    error_notification,
+)
+from sidecar.chat.parts import ChatParts, Plan
+from sidecar.chat.registry import ActiveStream
+from sidecar.chat.text.answer import AnswerText
+from sidecar.chat.text.tags import chat_summary
+from sidecar.chat.turn import Replayed, accept, chat_not_found, content_hash
+from sidecar.chat.view import StreamView
+from sidecar.engines.base import (
+    Event,
+    Finish,
+    Message,
+    ModelCall,
+    ProxyMetadata,
+    ReasoningDelta,
+    Target,
+    TextDelta,
+    Usage,
+)
+from sidecar.errors import SidecarError, StoreError
+from sidecar.store.chats import Turn, load_chat, save_content, set_title_if_null
+from sidecar.store.turns import TurnState, finish_turn
+
+log = structlog.get_logger("sidecar.chat")
+
+END = "chat:response:end"
+ERROR = "chat:response:error"
+FAILED = "error"
+"""Result of ``chat:stream`` when the terminal notification said why it failed (app contract 7.17)."""
+
+
+class Marks:
+    """Where the time to the first token went, in ms since the request: accept, context, first event, first patch."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self.at: dict[str, float] = {}
+
+    def mark(self, name: str) -> None:
+        """The first time a step is reached counts."""
+        if name not in self.at:
+            self.at[name] = round((time.perf_counter() - self._start) * 1000, 1)
+
+
+class ChatSession:
+    """One ``chat:stream`` call."""
+
+    def __init__(self, parts: ChatParts, params: ChatStreamParams, active: ActiveStream) -> None:
+        self._parts = parts
+        self._params = params
+        self._active = active
+        self._stream_id = str(uuid.uuid4())
+        self._marks = Marks()
+        self._turn: Turn
+        self._view: StreamView
+        self._ending: Ending
+        self._autosave: Autosave
+
+    async def run(self) -> int | str:
+        """The chat id after success or cancel, ``"error"`` after a failure that was told.
+
+        Raises ``SidecarError`` only before the stream exists (bad params, unknown chat, other intent content).
+        """
+        accepted = await self._accept()
+        if isinstance(accepted, Replayed):
+            return accepted.chat_id
+        self._turn = accepted
+        failure: SidecarError | None = None
+        try:
+            with self._active.scope as scope:
+                failure = await self._answer()
+        except anyio.get_cancelled_exc_class():
+            # $/cancelRequest or the end of the process: same farewell, then the cancellation goes on its way.
+            with anyio.CancelScope(shield=True):
+                await self._conclude(None, cancelled=True)
+            raise
+        with anyio.CancelScope(shield=True):
+            return await self._conclude(failure, cancelled=scope.cancelled_caught)
+
+    # --- before the stream ---------------------------------------------------------------------------------------
+
+    async def _accept(self) -> Turn | Replayed:
+        """Commit the turn, then introduce the stream to the host. Not cancellable half-way: a committed turn always
+        gets its stream and its terminal notification."""
+        params, parts = self._params, self._parts
+        with anyio.CancelScope(shield=True):
+            chat = await parts.database.read(lambda connection: load_chat(connection, params.chat_id))
+            if chat is None:
+                raise chat_not_found(params.chat_id)
+            prepared = await parts.planner.prepare(params, chat, self._stream_id)
+            hash_ = content_hash(params)
+            turn = await parts.database.write(
+                lambda connection: accept(
+                    connection, params, stream_id=self._stream_id, prompt=prepared.stored, hash_=hash_
+                )
+            )
+            if isinstance(turn, Replayed):
+                return turn
+            self._marks.mark("accept")
+            model = await parts.planner.effective_model(params)
+            await self._introduce(turn, model, list(prepared.warnings))
+        return turn
+
+    async def _introduce(self, turn: Turn, model: ModelRef, warnings: list[str]) -> None:
+        limits, upgrade = await self._parts.limits()
+        self._ending = Ending(
+            chat_id=turn.chat.id,
+            stream_id=self._stream_id,
+            message_id=turn.assistant_message_id,
+            model=model,
+            context_window=128_000,
+            limits=limits,
+            upgrade_prompt=upgrade,
+            warnings=warnings,
+        )
+        self._view = StreamView(
+            chat_id=turn.chat.id,
+            stream_id=self._stream_id,
+            rows=turn.chat.messages,
+            mode=self._parts.chunk_mode(),
+            open_lane=self._parts.open_lane,
+        )
+        self._autosave = Autosave(self._parts.database, turn.assistant_message_id, lambda: self._view.answer.value)
+        self._view.first_chunk(model)
+
+    # --- the stream ----------------------------------------------------------------------------------------------
+
+    async def _answer(self) -> SidecarError | None:
+        """The whole answer. Domain failures are returned, not raised, so that no task group wraps them."""
+        failure: SidecarError | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._autosave.run)
+            try:
+                await self._converse()
+            except SidecarError as error:
+                failure = error
+            tasks.cancel_scope.cancel()
+        return failure
+
+    async def _converse(self) -> None:
+        plan = await self._parts.planner.plan(self._params, self._turn, self._stream_id)
+        self._marks.mark("context")
+        self._ending.warnings.extend(plan.warnings)
+        if plan.substitutions:
+            self._view.answer = AnswerText(plan.substitutions)
+        answer = self._view.answer
+        await self._call(plan, plan.messages, answer.text, answer.reasoning)
+        if plan.settings.ask_mode:
+            return
+        await continue_unclosed_write(plan, answer, self._call_for_text(plan))
+        if plan.settings.auto_fix:
+            await auto_fix(self._parts, plan, self._turn, answer, self._call)
+
+    def _call_for_text(self, plan: Plan) -> Callable[..., Any]:
+        async def call(messages: tuple[Message, ...], on_text: Callable[[str], None]) -> None:
+            await self._call(plan, messages, on_text, lambda _: None)
+
+        return call
+
+    async def _call(
+        self,
+        plan: Plan,
+        messages: tuple[Message, ...],
+        on_text: Callable[[str], None],
+        on_reasoning: Callable[[str], None],
+    ) -> None:
+        """One routed model call streamed into the answer; usage and attempts are added to the ending's."""
+        request_id = plan.request_id if not self._ending.attempts else str(uuid.uuid4())
+
+        def make_call(target: Target, attempt: int) -> ModelCall:
+            return ModelCall(
+                target=target, messages=messages, request_id=request_id, attempt=attempt, thinking=plan.thinking
+            )
+
+        usage: Usage | None = None
+        earlier = len(self._ending.attempts)
+        routed: Any = None
+        try:
+            async with self._parts.caller.run(
+                plan.candidates, make_call, allow_fallback=plan.allow_fallback, on_fallback=self._fell_back
+            ) as routed:
+                async for batch in routed:
+                    usage = self._take(batch, on_text, on_reasoning) or usage
+        except SidecarError as error:
+            if plan.engine and error.request_id is None:
+                error.request_id = request_id
+            reports = error.extra.get("attempts")
+            if reports is not None:
+                self._ending.attempts[earlier:] = attempt_reports(reports)
+            raise
+        finally:
+            if routed is not None:
+                self._settle(routed, earlier, usage)
+
+    def _take(
+        self, batch: list[Event], on_text: Callable[[str], None], on_reasoning: Callable[[str], None]
+    ) -> Usage | None:
+        """Hot path: one network read's events into the answer."""
+        usage: Usage | None = None
+        for event in batch:
+            if isinstance(event, TextDelta):
+                on_text(event.text)
+            elif isinstance(event, ReasoningDelta):
+                on_reasoning(event.text)
+            elif isinstance(event, Usage):
+                usage = event
+            elif isinstance(event, Finish):
+                self._ending.finish_reason = event.reason
+            elif isinstance(event, ProxyMetadata):
+                self._ending.passed_on.update(event.values)
+        if self._view.answer.visible_changed:
+            self._view.changed()
+            self._autosave.touch()
+            self._marks.mark("first_patch")
+        return usage
+
+    def _settle(self, routed: Any, earlier: int, usage: Usage | None) -> None:
+        """What a finished or broken call adds to the ending."""
+        ending = self._ending
+        target: Target = routed.target
+        ending.attempts[earlier:] = attempt_reports(routed.attempts)
+        ending.model = ModelRef(target.provider, target.model)
+        ending.context_window = target.context_window
+        if usage is not None:
+            cost, known = self._parts.price(target, usage), ending.usage.cost_usd
+            ending.usage = add_usage(ending.usage, usage)
+            ending.usage.cost_usd = cost if known is None else known + (cost or 0.0)
+
+    def _fell_back(self, from_: Target, to: Target, code: str) -> None:
+        params = ModelFallback(
+            chat_id=self._turn.chat.id,
+            stream_id=self._stream_id,
+            from_=ModelRef(from_.provider, from_.model),
+            to=ModelRef(to.provider, to.model),
+            code=code,
+        )
+        self._view.lane.announce("model:fallback", params)
+
+    # --- the farewell --------------------------------------------------------------------------------------------
+
+    async def _conclude(self, failure: SidecarError | None, *, cancelled: bool) -> int | str:
+        """Save, tell, record. Runs shielded, exactly once."""
+        ending = self._ending
+        text = self._view.answer.finish()
+        if cancelled:
+            text = cancelled_text(text)
+        elif failure is None and not text.strip():
+            ending.warnings.append(empty_answer_note(ending.finish_reason))
+        state: TurnState = "cancelled" if cancelled else "errored" if failure is not None else "completed"
+        summary = chat_summary(text) if state == "completed" else None
+        ending.summary = summary
+        failure = await self._save(text, summary, state) or failure
+        if failure is None and not cancelled:
+            failure = await self._apply(text, summary)
+        ending.limits, ending.upgrade_prompt = await self._parts.limits()
+        self._log(state, failure)
+        self._tell(failure, cancelled=cancelled)
+        return FAILED if failure is not None else self._turn.chat.id
+
+    def _tell(self, failure: SidecarError | None, *, cancelled: bool) -> None:
+        ending = self._ending
+        if failure is not None:
+            error = failure
+            self._view.last(ERROR, lambda seq: error_notification(ending, seq, error))
+        else:
+            self._view.last(END, lambda seq: end_notification(ending, seq, was_cancelled=cancelled))
+
+    async def _save(self, text: str, summary: str | None, state: TurnState) -> SidecarError | None:
+        turn, stream_id = self._turn, self._stream_id
+
+        def work(connection: Any) -> None:
+            save_content(connection, turn.assistant_message_id, text)
+            if summary:
+                set_title_if_null(connection, turn.chat.id, summary)
+            finish_turn(connection, stream_id, state)
+
+        try:
+            await self._parts.database.write(work)
+        except StoreError as error:
+            return error
+        return None
+
+    async def _apply(self, text: str, summary: str | None) -> SidecarError | None:
+        """Ask the host to carry the answer out, when the user wants that without being asked (app contract 7.15)."""
+        if not text.strip():
+            return None
+        result = await apply_response(self._parts, self._turn, text, summary)
+        if isinstance(result, SidecarError):
+            return result
+        if result is not None:
+            self._ending.applied = result
+            chat = await self._parts.database.read(lambda connection: load_chat(connection, self._turn.chat.id))
+            if chat is not None:
+                self._view.rows_chunk(chat.messages)
+        return None
+
+    def _log(self, state: TurnState, failure: SidecarError | None) -> None:
+        log.info(
+            "turn finished",
+            chat_id=self._turn.chat.id,
+            stream_id=self._stream_id,
+            state=state,
+            code=None if failure is None else failure.code.value,
+            model=f"{self._ending.model.provider}/{self._ending.model.name}",
+            ms=self._marks.at,
+        )

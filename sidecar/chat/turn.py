@@ -1,0 +1,84 @@
+"""Accepting a turn: one committed transaction, or nothing (upstream's lesson: the first chunk is no acknowledgement).
+
+Checked and written together: the chat exists, the intent is new, redo's deletions, both rows, the turn's record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from typing import Final
+
+import msgspec
+
+from protocol.chat import ChatStreamParams
+from sidecar.errors import Conflict, InvalidParams, NotFound
+from sidecar.store.chats import Turn, drop_last_exchange, insert_turn, load_chat
+from sidecar.store.turns import AcceptedTurn, create_turn_table, intent_hash, record_turn
+
+MAX_INTENT_CHARS: Final = 256
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """The same intent with the same content was accepted before: nothing new is started."""
+
+    chat_id: int
+
+
+def content_hash(params: ChatStreamParams) -> str:
+    """Hash of everything the user asked for; the same intent must come with the same one."""
+    payload = msgspec.structs.replace(params, intent_id=None)
+    return hashlib.sha256(msgspec.json.encode(payload, order="deterministic")).hexdigest()
+
+
+def check_intent(params: ChatStreamParams) -> None:
+    """Raises ``InvalidParams`` for an intent id that is empty or too long."""
+    if params.intent_id is not None and not 0 < len(params.intent_id) <= MAX_INTENT_CHARS:
+        raise InvalidParams(f"intentId must have 1 to {MAX_INTENT_CHARS} characters.", path="intentId")
+
+
+def conflicting_intent(params: ChatStreamParams) -> Conflict:
+    """The error for an intent id that comes back with other content."""
+    return Conflict(
+        "This intentId was already used for another message. Send the new message with a new intentId.",
+        extra={"chatId": params.chat_id, "intentId": params.intent_id},
+    )
+
+
+def accept(
+    connection: sqlite3.Connection, params: ChatStreamParams, *, stream_id: str, prompt: str, hash_: str
+) -> Turn | Replayed:
+    """Run inside one immediate transaction. Raises ``NotFound`` and ``Conflict``."""
+    create_turn_table(connection)
+    if params.intent_id is not None:
+        known = intent_hash(connection, params.chat_id, params.intent_id)
+        if known == hash_:
+            return Replayed(params.chat_id)
+        if known is not None:
+            raise conflicting_intent(params)
+    if load_chat(connection, params.chat_id) is None:
+        raise chat_not_found(params.chat_id)
+    if params.redo:
+        drop_last_exchange(connection, params.chat_id)
+    user, assistant = insert_turn(connection, params.chat_id, prompt)
+    record_turn(
+        connection,
+        AcceptedTurn(
+            stream_id=stream_id,
+            chat_id=params.chat_id,
+            assistant_message_id=assistant,
+            intent_id=params.intent_id,
+            content_hash=hash_,
+            process_id=os.getpid(),
+        ),
+    )
+    chat = load_chat(connection, params.chat_id)
+    if chat is None:
+        raise chat_not_found(params.chat_id)
+    return Turn(user, assistant, chat)
+
+
+def chat_not_found(chat_id: int) -> NotFound:
+    """The app's sentence for a chat that is not there."""
+    return NotFound(f"Chat not found: {chat_id}", extra={"chatId": chat_id})

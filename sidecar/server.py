@@ -1,0 +1,62 @@
+"""``scalix-sidecar serve``: options, logging, and the event loop around one host."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from sidecar.transport.descriptors import ClaimedDescriptors
+from sidecar.transport.framing import MAX_LINE_BYTES
+
+
+def serve_stdio(descriptors: ClaimedDescriptors, arguments: list[str]) -> int:
+    """Speak the protocol over the claimed descriptors until the host is gone. Returns the exit code."""
+    options = _parser().parse_args(arguments)
+    from sidecar.observability import configure_logging
+
+    configure_logging(os.environ)
+
+    import anyio
+
+    return anyio.run(_serve, descriptors, options)
+
+
+async def _serve(descriptors: ClaimedDescriptors, options: argparse.Namespace) -> int:
+    from sidecar.app import Application
+    from sidecar.lifecycle import serve, wait_for_parent_to_vanish
+    from sidecar.transport.base import Transport
+    from sidecar.transport.stdio import StdioTransport
+
+    transport: Transport = StdioTransport(descriptors.stdin, descriptors.stdout)
+    if options.record is not None:
+        from sidecar.transport.recorder import RecordingTransport
+
+        transport = RecordingTransport(transport, options.record)
+    application = Application(transport, os.environ, user_data=options.user_data)
+    return await serve(
+        transport,
+        application,
+        max_line_bytes=options.max_line_bytes,
+        parent_gone=lambda: wait_for_parent_to_vanish(lambda: application.host_process_id),
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scalix-sidecar serve", description="Speak JSON-RPC over stdin and stdout.")
+    parser.add_argument("--user-data", type=Path, metavar="DIR", help="folder of sqlite.db and user-settings.json")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write every frame, secrets redacted, for replay")
+    parser.add_argument(
+        "--max-line-bytes", type=_positive, default=MAX_LINE_BYTES, metavar="N", help="longest line accepted"
+    )
+    # argparse prints to stdout, which the protocol owns: help and errors go to stderr.
+    parser.print_help = lambda file=None: argparse.ArgumentParser.print_help(parser, file or sys.stderr)  # type: ignore[method-assign]
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
