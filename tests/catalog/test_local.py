@@ -23,7 +23,7 @@ from sidecar.handlers.local_models import LocalModelHandlers
 
 pytestmark = pytest.mark.anyio
 
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
@@ -31,7 +31,7 @@ async def serving(answer: Answer) -> AsyncIterator[tuple[str, list[str]]]:
     """A server on a free port: its base address, and the paths it was asked for."""
     asked: list[str] = []
 
-    async def handle(request: web.Request) -> web.StreamResponse:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
         asked.append(request.path)
         return await answer(request)
 
@@ -47,7 +47,7 @@ async def serving(answer: Answer) -> AsyncIterator[tuple[str, list[str]]]:
 
 
 def serving_json(value: Any, status: int = 200) -> AbstractAsyncContextManager[tuple[str, list[str]]]:
-    async def answer(_request: web.Request) -> web.StreamResponse:
+    async def answer(_request: web.BaseRequest) -> web.StreamResponse:
         return web.json_response(value, status=status)
 
     return serving(answer)
@@ -215,7 +215,7 @@ async def test_an_error_status_keeps_the_app_s_sentence_and_the_status(listing: 
 
 
 async def test_another_server_at_that_address_is_told_apart() -> None:
-    async def answer(_request: web.Request) -> web.StreamResponse:
+    async def answer(_request: web.BaseRequest) -> web.StreamResponse:
         return web.Response(text="<html>hello</html>", content_type="text/html")
 
     async with serving(answer) as (base, _):
@@ -225,7 +225,7 @@ async def test_another_server_at_that_address_is_told_apart() -> None:
 
 
 async def test_a_server_that_hangs_up_is_a_connection_failure() -> None:
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
         assert request.transport is not None
         request.transport.abort()
         return web.Response()
@@ -246,7 +246,7 @@ async def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.Monke
     monkeypatch.setattr(local, "ANSWER_TIMEOUT_S", 0.05)
     release = anyio.Event()
 
-    async def answer(_request: web.Request) -> web.StreamResponse:
+    async def answer(_request: web.BaseRequest) -> web.StreamResponse:
         await release.wait()
         return web.Response()
 
