@@ -69,22 +69,24 @@ async def serve(
             ended.set()
 
     code = 0
-    async with anyio.create_task_group() as tasks:
-        for job in (read, write, exit_notification, parent):
-            tasks.start_soon(job)
-        tasks.start_soon(service.run_background, tasks)
-        await ended.wait()
-        if dispatcher.exit_requested.is_set() and not dispatcher.was_shut_down:
-            code = 1
-        with anyio.move_on_after(GRACE_S):
-            service.host.close()
-            await dispatcher.stop()
-            await outbox.drained()
-        tasks.cancel_scope.cancel()
-    with anyio.CancelScope(shield=True):
-        with anyio.move_on_after(GRACE_S):
-            await service.aclose()
-        await transport.aclose()
+    try:
+        async with anyio.create_task_group() as tasks:
+            for job in (read, write, exit_notification, parent):
+                tasks.start_soon(job)
+            tasks.start_soon(service.run_background, tasks)
+            await ended.wait()
+            if dispatcher.exit_requested.is_set() and not dispatcher.was_shut_down:
+                code = 1
+            with anyio.move_on_after(GRACE_S):
+                service.host.close()
+                await dispatcher.stop()
+                await outbox.drained()
+            tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(GRACE_S):
+                await service.aclose()
+            await transport.aclose()
     return code
 
 

@@ -94,6 +94,7 @@ class Outbox:
         self._wake = anyio.Event()
         self._idle = anyio.Event()
         self._gone = False
+        self._writing = False
 
     def lane(self, method: str, render: Render, *, min_interval_s: float = 0.0) -> Lane:
         """A way out for one stream; its coalesced notifications are ``method``."""
@@ -105,11 +106,15 @@ class Outbox:
 
     def put(self, frame: bytes | Callable[[], bytes]) -> None:
         """Queue a frame; a callable is rendered when it leaves."""
+        if self._gone:
+            return
         self._queue.append(frame)
         self._wake.set()
 
     def put_mark(self, lane: Lane) -> None:
         """Queue a lane's mark, now or when its interval is over."""
+        if self._gone:
+            return
         if lane.due_at() and lane.due_at() > anyio.current_time():
             self._waiting.append(lane)
         else:
@@ -130,7 +135,9 @@ class Outbox:
                 if not self._queue:
                     await self._sleep()
                     continue
+                self._writing = True
                 await self._transport.send(self._next_write())
+                self._writing = False
         except TransportClosed:
             self._gone = True
             self._queue.clear()
@@ -138,7 +145,7 @@ class Outbox:
 
     async def drained(self) -> None:
         """Wait until everything queued has been written, or the host is gone."""
-        while not self._gone and (self._queue or self._waiting):
+        while not self._gone and (self._queue or self._waiting or self._writing):
             self._idle = anyio.Event()
             await self._idle.wait()
 

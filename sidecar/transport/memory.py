@@ -42,6 +42,11 @@ class MemoryTransport:
         """The host closes the sidecar's stdin."""
         self._to_sidecar_send.close()
 
+    def host_close(self) -> None:
+        """The host is gone: both of its ends are closed."""
+        self._to_sidecar_send.close()
+        self._to_host_receive.close()
+
     @property
     def host_receive(self) -> MemoryObjectReceiveStream[bytes]:
         """What the sidecar wrote, in writes."""

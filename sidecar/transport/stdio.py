@@ -92,6 +92,7 @@ class StdioTransport:
 
     async def aclose(self) -> None:
         self._receive_in.close()
+        self._send_in.close()
         if self._nonblocking:
             os.set_blocking(self._stdout, True)
 

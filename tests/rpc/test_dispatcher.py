@@ -1,0 +1,343 @@
+"""Requests in, answers out: ids, cancel, the life-cycle gate, the error boundary (protocol pages 1 to 3, 8)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.abc
+import pytest
+
+from sidecar.errors import Conflict, InvalidParams
+from sidecar.lifecycle import serve
+from sidecar.rpc.dispatcher import MAX_IN_FLIGHT, Dispatcher
+from sidecar.rpc.host import HostLink
+from sidecar.rpc.outbox import Outbox
+from sidecar.rpc.router import Router
+from sidecar.transport.framing import LineFramer
+from sidecar.transport.memory import MemoryTransport
+
+pytestmark = pytest.mark.anyio
+
+
+class Service:
+    """A sidecar with a few methods whose behaviour is plain to see."""
+
+    def __init__(self, transport: MemoryTransport) -> None:
+        self.outbox = Outbox(transport)
+        self.host = HostLink(self.outbox)
+        router = Router()
+        router.add(
+            {"echo": self.echo, "wait": self.wait, "conflict": self.conflict, "bug": self.bug, "ask": self.ask},
+            {"echo": "value"},
+        )
+        self.dispatcher = Dispatcher(
+            self.outbox,
+            self.host,
+            router,
+            initialize=self.initialize,
+            shutdown=self.shutdown,
+            on_answered_initialize=lambda: None,
+        )
+        self.let_go = anyio.Event()
+        self.initialize_gate = anyio.Event()
+        self.initialize_gate.set()
+        self.cancelled = 0
+        self.closed = False
+
+    async def initialize(self, params: dict[str, Any]) -> dict[str, Any]:
+        await self.initialize_gate.wait()
+        if params.get("bad"):
+            raise InvalidParams("bad", path="bad")
+        return {"ok": True}
+
+    async def shutdown(self) -> None:
+        return
+
+    async def echo(self, params: dict[str, Any]) -> Any:
+        return params
+
+    async def wait(self, params: dict[str, Any]) -> str:
+        try:
+            await self.let_go.wait()
+        except anyio.get_cancelled_exc_class():
+            self.cancelled += 1
+            raise
+        return "done"
+
+    async def conflict(self, params: dict[str, Any]) -> None:
+        raise Conflict("busy", extra={"chatId": 7})
+
+    async def bug(self, params: dict[str, Any]) -> None:
+        raise ZeroDivisionError("sk-very-secret")
+
+    async def ask(self, params: dict[str, Any]) -> Any:
+        return await self.host.request("host:system-prompt", {"x": 1})
+
+    async def run_background(self, tasks: anyio.abc.TaskGroup) -> None:
+        return
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class Wire:
+    """The host's end."""
+
+    def __init__(self, transport: MemoryTransport, service: Service) -> None:
+        self._transport = transport
+        self._framer = LineFramer()
+        self._lines: list[bytes] = []
+        self.service = service
+        self.code: int | None = None
+        self.exited = anyio.Event()
+
+    def send(self, *messages: Any) -> None:
+        for message in messages:
+            line = message if isinstance(message, bytes) else json.dumps(message).encode()
+            self._transport.host_send(line + b"\n")
+
+    def call(self, identifier: Any, method: str, params: Any = None) -> None:
+        message = {"jsonrpc": "2.0", "id": identifier, "method": method}
+        self.send(message if params is None else {**message, "params": params})
+
+    def close(self) -> None:
+        self._transport.host_close_input()
+
+    async def next(self) -> Any:
+        with anyio.fail_after(5):
+            while not self._lines:
+                for line in self._framer.feed(await self._transport.host_receive.receive()):
+                    assert isinstance(line, bytes)
+                    self._lines.append(line)
+            return json.loads(self._lines.pop(0))
+
+    async def opened(self) -> Wire:
+        self.call("init", "initialize")
+        assert (await self.next())["result"] == {"ok": True}
+        return self
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[Wire]:
+    transport = MemoryTransport()
+    service = Service(transport)
+    wire = Wire(transport, service)
+
+    async def run() -> None:
+        wire.code = await serve(transport, service, max_line_bytes=1000)
+        wire.exited.set()
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            yield wire
+            tasks.cancel_scope.cancel()
+    finally:
+        transport.host_close()
+
+
+def code_of(answer: Any) -> tuple[Any, int]:
+    assert set(answer["error"]["data"]) >= {"code", "kind", "retryable"}
+    return answer["id"], answer["error"]["code"]
+
+
+async def test_nothing_but_ping_is_answered_before_initialize() -> None:
+    async with connected() as wire:
+        wire.call(1, "echo")
+        assert code_of(await wire.next()) == (1, -32002)
+        wire.call(2, "ping")
+        assert await wire.next() == {"jsonrpc": "2.0", "id": 2, "result": {}}
+        wire.call(3, "no-such-method")
+        assert code_of(await wire.next()) == (3, -32002)
+
+
+async def test_a_second_initialize_is_refused_and_a_failed_one_may_be_repeated() -> None:
+    async with connected() as wire:
+        wire.call(1, "initialize", {"bad": True})
+        assert code_of(await wire.next()) == (1, -32602)
+        await wire.opened()
+        wire.call(2, "initialize")
+        assert code_of(await wire.next()) == (2, -32600)
+
+
+async def test_requests_sent_along_with_initialize_wait_for_it() -> None:
+    async with connected() as wire:
+        wire.service.initialize_gate = anyio.Event()
+        wire.call(1, "initialize")
+        wire.call(2, "echo", {"a": 1})
+        wire.call(3, "ping")
+        assert (await wire.next())["id"] == 3
+        wire.service.initialize_gate.set()
+        assert [(await wire.next())["id"], (await wire.next())["id"]] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("params", "result"),
+    [
+        ({"a": 1}, {"a": 1}),
+        ([{"a": 1}], {"a": 1}),
+        ([7], {"value": 7}),
+        ([], {}),
+        ([None], {}),
+        (None, {}),
+    ],
+)
+async def test_params_may_come_as_the_argument_list_of_the_ipc_call(params: Any, result: Any) -> None:
+    async with connected() as wire:
+        await wire.opened()
+        wire.send({"jsonrpc": "2.0", "id": 1, "method": "echo", "params": params})
+        assert (await wire.next())["result"] == result
+
+
+@pytest.mark.parametrize("params", [[1, 2], "text", 7, True, [[1]]])
+async def test_params_of_another_shape_are_invalid(params: Any) -> None:
+    async with connected() as wire:
+        await wire.opened()
+        wire.call(1, "echo", params)
+        answer = await wire.next()
+        assert code_of(answer) == (1, -32602)
+        assert "path" in answer["error"]["data"]
+
+
+async def test_a_batch_is_answered_by_one_array_and_notifications_by_nothing() -> None:
+    async with connected() as wire:
+        await wire.opened()
+        call = {"jsonrpc": "2.0", "method": "echo", "params": {"n": 1}}
+        wire.send([{**call, "id": 1}, call, 5, {**call, "id": "1"}, {"jsonrpc": "2.0", "id": 9, "method": "nope"}])
+        answers = {json.dumps(answer["id"]): answer for answer in await wire.next()}
+        assert set(answers) == {"1", '"1"', "null", "9"}
+        assert code_of(answers["9"]) == (9, -32601)
+        wire.send([call, call])
+        wire.call(2, "ping")
+        assert (await wire.next())["id"] == 2
+
+
+async def test_the_next_request_works_after_garbage_and_after_an_overlong_line() -> None:
+    async with connected() as wire:
+        await wire.opened()
+        wire.send(b"garbage", b'"' + b"x" * 2000 + b'"')
+        assert code_of(await wire.next()) == (None, -32700)
+        assert code_of(await wire.next()) == (None, -32600)
+        wire.call(1, "echo")
+        assert (await wire.next())["result"] == {}
+
+
+async def test_an_id_in_flight_cannot_be_used_twice() -> None:
+    async with connected() as wire:
+        await wire.opened()
+        wire.call(5, "wait")
+        wire.call(5, "echo")
+        assert code_of(await wire.next()) == (5, -32600)
+        wire.call("5", "echo")
+        assert (await wire.next())["id"] == "5"
+        wire.service.let_go.set()
+        assert await wire.next() == {"jsonrpc": "2.0", "id": 5, "result": "done"}
+
+
+async def test_a_cancelled_request_is_answered_once_and_its_id_is_free_again() -> None:
+    async with connected() as wire:
+        await wire.opened()
+        wire.call(5, "wait")
+        wire.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": 5}})
+        wire.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": 5}})
+        wire.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": "unknown"}})
+        wire.send({"jsonrpc": "2.0", "method": "$/cancelRequest"})
+        answer = await wire.next()
+        assert code_of(answer) == (5, -32800)
+        assert answer["error"]["message"] == "Request cancelled"
+        wire.call(5, "echo")
+        assert (await wire.next())["result"] == {}
+
+
+async def test_domain_errors_keep_their_sentence_and_bugs_leak_nothing() -> None:
+    async with connected() as wire:
+        await wire.opened()
+        wire.call(1, "conflict")
+        answer = await wire.next()
+        assert answer["error"] == {
+            "code": -32000,
+            "message": "busy",
+            "data": {"code": "CONFLICT", "kind": "conflict", "retryable": False, "chatId": 7},
+        }
+        wire.call(2, "bug")
+        answer = await wire.next()
+        assert code_of(answer) == (2, -32603)
+        assert "secret" not in json.dumps(answer)
+        assert "Traceback" not in json.dumps(answer)
+
+
+async def test_too_many_requests_are_told_to_come_back() -> None:
+    async with connected() as wire:
+        await wire.opened()
+        for identifier in range(MAX_IN_FLIGHT):
+            wire.call(identifier, "wait")
+        wire.call("one more", "wait")
+        assert code_of(await wire.next()) == ("one more", -32001)
+        wire.call("ping", "ping")
+        assert (await wire.next())["id"] == "ping"
+
+
+async def test_shutdown_answers_after_everything_else_and_then_takes_no_work() -> None:
+    async with connected() as wire:
+        await wire.opened()
+        wire.call(1, "wait")
+        wire.call(2, "shutdown")
+        assert code_of(await wire.next()) == (1, -32800)
+        assert await wire.next() == {"jsonrpc": "2.0", "id": 2, "result": None}
+        wire.call(3, "echo")
+        assert code_of(await wire.next()) == (3, -32600)
+        wire.send({"jsonrpc": "2.0", "method": "exit"})
+        with anyio.fail_after(5):
+            await wire.exited.wait()
+        assert wire.code == 0
+
+
+async def test_exit_without_shutdown_is_an_error_and_end_of_input_is_not() -> None:
+    async with connected() as wire:
+        await wire.opened()
+        wire.send({"jsonrpc": "2.0", "method": "exit"})
+        with anyio.fail_after(5):
+            await wire.exited.wait()
+        assert wire.code == 1
+    async with connected() as wire:
+        await wire.opened()
+        wire.call(1, "wait")
+        wire.close()
+        assert code_of(await wire.next()) == (1, -32800)
+        with anyio.fail_after(5):
+            await wire.exited.wait()
+        assert wire.code == 0
+        assert wire.service.closed
+
+
+async def test_the_sidecar_asks_the_host_and_passes_its_refusal_on() -> None:
+    async with connected() as wire:
+        await wire.opened()
+        wire.call(1, "ask")
+        question = await wire.next()
+        assert question["method"] == "host:system-prompt"
+        wire.send({"jsonrpc": "2.0", "id": question["id"], "result": {"systemPrompt": "be nice"}})
+        assert (await wire.next())["result"] == {"systemPrompt": "be nice"}
+        wire.call(2, "ask")
+        question = await wire.next()
+        refusal = {"code": 1, "message": "no prompt today"}
+        wire.send({"jsonrpc": "2.0", "id": question["id"], "error": refusal})
+        assert (await wire.next())["error"]["message"] == "no prompt today"
+
+
+async def test_giving_up_on_the_host_tells_it_and_ignores_its_late_answer() -> None:
+    async with connected() as wire:
+        await wire.opened()
+        wire.call(1, "ask")
+        question = await wire.next()
+        wire.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": 1}})
+        forgotten = await wire.next()
+        assert forgotten == {"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": question["id"]}}
+        assert code_of(await wire.next()) == (1, -32800)
+        wire.send({"jsonrpc": "2.0", "id": question["id"], "result": {}})
+        wire.call(2, "ping")
+        assert (await wire.next())["id"] == 2

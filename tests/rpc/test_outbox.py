@@ -1,0 +1,123 @@
+"""Flow control towards the host (protocol page 8)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import anyio
+import pytest
+
+from protocol.envelope import Result
+from sidecar.rpc.outbox import Outbox
+from sidecar.transport.base import TransportClosed
+
+pytestmark = pytest.mark.anyio
+
+
+class Gated:
+    """A host that reads only while its gate is open."""
+
+    def __init__(self) -> None:
+        self.gate = anyio.Event()
+        self.gate.set()
+        self.frames: list[dict[str, Any]] = []
+        self.closed = False
+
+    async def send(self, data: bytes) -> None:
+        await self.gate.wait()
+        if self.closed:
+            raise TransportClosed
+        self.frames += [json.loads(line) for line in data.splitlines()]
+
+    async def receive(self) -> bytes:
+        return b""
+
+    async def aclose(self) -> None:
+        return
+
+
+class Counter:
+    """Text that grows; renders what is new."""
+
+    def __init__(self) -> None:
+        self.new = 0
+        self.renders = 0
+
+    def render(self, seq: int) -> dict[str, int] | None:
+        self.renders += 1
+        new, self.new = self.new, 0
+        return {"seq": seq, "new": new} if new else None
+
+
+async def test_deltas_melt_into_one_frame_while_the_host_does_not_read() -> None:
+    transport, counter = Gated(), Counter()
+    outbox = Outbox(transport)
+    transport.gate = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.run)
+        lane = outbox.lane("chunk", counter.render)
+        lane.send("chunk", lambda seq: {"seq": seq, "first": True})
+        for _ in range(10_000):
+            counter.new += 1
+            lane.mark()
+            await anyio.lowlevel.checkpoint()
+        lane.mark()
+        lane.send("end", lambda seq: {"seq": seq})
+        transport.gate.set()
+        await outbox.drained()
+        tasks.cancel_scope.cancel()
+    # The first write was under way with what there was; all that came while it was stuck is one frame.
+    assert [frame["params"] for frame in transport.frames] == [
+        {"seq": 0, "first": True},
+        {"seq": 1, "new": 1},
+        {"seq": 2, "new": 9_999},
+        {"seq": 3},
+    ]
+    assert counter.renders == 2
+
+
+async def test_answers_are_neither_dropped_nor_reordered() -> None:
+    transport = Gated()
+    outbox = Outbox(transport)
+    transport.gate = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.run)
+        for identifier in range(500):
+            outbox.message(Result(id=identifier, result="x" * 1000))
+        transport.gate.set()
+        await outbox.drained()
+        tasks.cancel_scope.cancel()
+    assert [frame["id"] for frame in transport.frames] == list(range(500))
+
+
+async def test_full_arrays_are_spaced_and_the_last_one_still_comes_before_the_end() -> None:
+    transport, counter = Gated(), Counter()
+    outbox = Outbox(transport)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.run)
+        lane = outbox.lane("chunk", counter.render, min_interval_s=3600)
+        for _ in range(3):
+            counter.new += 1
+            lane.mark()
+            await anyio.wait_all_tasks_blocked()
+        assert [frame["params"] for frame in transport.frames] == [{"seq": 0, "new": 1}]
+        lane.send("end", lambda seq: {"seq": seq})
+        await outbox.drained()
+        tasks.cancel_scope.cancel()
+    assert [frame["params"] for frame in transport.frames] == [
+        {"seq": 0, "new": 1},
+        {"seq": 1, "new": 2},
+        {"seq": 2},
+    ]
+
+
+async def test_a_host_that_went_away_ends_the_pump_and_nobody_waits_for_it() -> None:
+    transport = Gated()
+    transport.closed = True
+    outbox = Outbox(transport)
+    outbox.message(Result(id=1, result=None))
+    with anyio.fail_after(5):
+        await outbox.run()
+        outbox.message(Result(id=2, result=None))
+        await outbox.drained()
