@@ -58,7 +58,7 @@ class CatalogModel(msgspec.Struct, frozen=True, kw_only=True):
     facts: ModelFacts
 
 
-class _CustomRows(msgspec.Struct, frozen=True):
+class CustomRows(msgspec.Struct, frozen=True):
     """The custom half of the lists; ``failure`` is why it is empty."""
 
     providers: list[CustomProvider]
@@ -90,7 +90,7 @@ class Catalog:
 
     async def providers(self) -> list[LanguageModelProvider]:
         """Cloud, local, then custom providers (app contract 1)."""
-        custom = await self._custom_rows()
+        custom = await self.custom_rows()
         return [*PROVIDERS, *map(provider_result, custom.providers)]
 
     async def models(self, provider_id: str) -> list[LanguageModel]:
@@ -102,7 +102,7 @@ class Catalog:
         builtin = builtin_provider(provider_id)
         if builtin is not None and builtin.type == "local":
             raise ValidationFailed("Local models cannot be fetched", path="providerId")
-        custom = await self._custom_rows()
+        custom = await self.custom_rows()
         if builtin is None and all(row.id != provider_id for row in custom.providers):
             if custom.failure is not None and self._database.path.exists():
                 raise custom.failure
@@ -112,7 +112,7 @@ class Catalog:
 
     async def models_by_providers(self) -> dict[str, list[LanguageModel]]:
         """The models of every cloud and custom provider, also where there are none (app contract 3)."""
-        custom = await self._custom_rows()
+        custom = await self.custom_rows()
         found = {cloud.id: [model.as_result() for model in builtin_models(cloud.id)] for cloud in CLOUD_PROVIDERS}
         found.update({row.id: [] for row in custom.providers})
         for row in custom.models:
@@ -139,7 +139,7 @@ class Catalog:
         """
         builtin = next((model for model in builtin_models(provider_id) if model.api_name == name), None)
         if builtin is None or custom_model_id is not None:
-            rows = [row for row in (await self._custom_rows()).models if row.provider_id == provider_id]
+            rows = [row for row in (await self.custom_rows()).models if row.provider_id == provider_id]
             by_id = next((row for row in rows if row.id == custom_model_id), None)
             by_name = next((row for row in rows if row.api_name == name), None)
             row = by_id or (by_name if builtin is None else None)
@@ -219,13 +219,13 @@ class Catalog:
         if self._on_removed is not None:
             await _notify(self._on_removed(provider_id, api_name))
 
-    async def _custom_rows(self) -> _CustomRows:
+    async def custom_rows(self) -> CustomRows:
         """Every custom row, within ``listing_wait_ms``; or none, and why."""
         wait_ms = self._listing_wait_ms
 
-        def read_all(connection: sqlite3.Connection) -> _CustomRows:
+        def read_all(connection: sqlite3.Connection) -> CustomRows:
             with _busy_wait(connection, wait_ms), _snapshot(connection):
-                return _CustomRows(store.list_providers(connection), store.list_models(connection))
+                return CustomRows(store.list_providers(connection), store.list_models(connection))
 
         try:
             with anyio.move_on_after(wait_ms / 1000):
@@ -235,7 +235,7 @@ class Catalog:
             failure = error
         if self._database.path.exists():
             _log.warning("custom models are not listed", reason=str(failure))
-        return _CustomRows([], [], failure)
+        return CustomRows([], [], failure)
 
 
 def _custom_catalog_model(provider_id: str, row: CustomModel) -> CatalogModel:

@@ -82,4 +82,4 @@ def _model_info(limits: tuple[int | None, int | None], temperature: float | None
 
 
 def _set(value: T | UnsetType) -> T | None:
-    return None if value is UNSET else value  # type: ignore[return-value]
+    return None if value is UNSET else value

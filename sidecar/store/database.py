@@ -126,7 +126,6 @@ class _Worker(threading.Thread):
             connection.execute("PRAGMA foreign_keys = ON")
             if self._mode == "read":
                 connection.execute("PRAGMA query_only = ON")
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except BaseException:
             connection.close()
             raise
