@@ -20,9 +20,9 @@ from sidecar.engines.base import (
     TextDelta,
     Usage,
 )
-from sidecar.engines.wire.counts import count, first_count, member
 from sidecar.engines.wire.decoder import WireDecoder
 from sidecar.engines.wire.failures import stream_error
+from sidecar.engines.wire.lenient import count, first_count, items, member
 from sidecar.engines.wire.tool_calls import PendingCall, json_text
 
 _REASONS: dict[str, FinishReason] = {
@@ -218,9 +218,8 @@ def _usage(usage: dict[str, Any]) -> Usage:
     """
     prompt = count(usage.get("input_tokens"))
     output = count(usage.get("output_tokens"))
-    listed = usage.get("iterations")
-    iterations = [member(value) for value in listed] if isinstance(listed, list) else []
-    kinds = {iteration.get("type") for iteration in iterations}
+    iterations = [member(value) for value in items(usage.get("iterations"))]
+    kinds = {str(iteration.get("type")) for iteration in iterations}
     if "compaction" in kinds and "fallback_message" not in kinds:
         own = [iteration for iteration in iterations if iteration.get("type") in ("compaction", "message")]
         prompt = sum(count(iteration.get("input_tokens")) or 0 for iteration in own)

@@ -18,9 +18,9 @@ from sidecar.engines.base import (
     TextDelta,
     Usage,
 )
-from sidecar.engines.wire.counts import count, first_count, member
 from sidecar.engines.wire.decoder import WireDecoder
 from sidecar.engines.wire.failures import stream_error
+from sidecar.engines.wire.lenient import count, first_count, items, member
 from sidecar.engines.wire.tool_calls import PendingCall, json_text, whole_call
 
 _REASONS: dict[str, FinishReason] = {
@@ -101,11 +101,11 @@ class CohereDecoder(WireDecoder):
         content = message.get("content")
         for index, part in enumerate(content if isinstance(content, list) else [content]):
             self._content(index, part, out)
-        for call in message.get("tool_calls") or ():
+        for index, call in enumerate(items(message.get("tool_calls"))):
             fields = member(call)
             function = member(fields.get("function"))
-            arguments = json_text(function.get("arguments"))
-            whole_call(str(fields.get("id")), str(function.get("name")), arguments, out)
+            name = str(function.get("name") or "")
+            whole_call(str(fields.get("id") or f"call-{index}"), name, json_text(function.get("arguments")), out)
         self._end(event.finish_reason, event.usage, out)
 
     def _content(self, index: int | None, content: Any, out: list[Event]) -> None:

@@ -126,8 +126,8 @@ class WireDecoder:
                 self._read(event.event, event.data, out)
 
     def _read(self, name: bytes | None, data: bytes, out: list[Event], *, cut: bool = False) -> None:
-        """Read a value, forgiving what can be forgiven. ``cut``: malformed JSON means it is incomplete."""
-        if self._closed:
+        """Read a value, forgiving what can be forgiven. ``cut``: the last one; passed over when it is incomplete."""
+        if self._closed or (cut and _is_cut(data)):
             return
         try:
             self._event(name, data, out)
@@ -137,7 +137,7 @@ class WireDecoder:
             strict = repaired(data)
             if strict is not None and strict != data:
                 self._read(name, strict, out)
-            elif not cut:
+            else:
                 message = "The model server sent a piece of its answer that is not valid JSON. Try again."
                 self._failed(StreamError(message, type="invalid_json", body=_excerpt(data)), out)
 
@@ -234,6 +234,11 @@ def _is_whole(data: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True
+
+
+def _is_cut(data: bytes) -> bool:
+    """Whether ``data`` is neither JSON, however forgiving the reading, nor OpenAI's end mark."""
+    return not data.startswith(b"[DONE]") and not _is_whole(data) and repaired(data) is None
 
 
 def _excerpt(data: bytes) -> str:

@@ -20,10 +20,10 @@ from sidecar.engines.base import (
     TextDelta,
     Usage,
 )
-from sidecar.engines.wire.counts import count, member
 from sidecar.engines.wire.decoder import WireDecoder
 from sidecar.engines.wire.failures import stream_error
 from sidecar.engines.wire.google_arguments import PartialArguments
+from sidecar.engines.wire.lenient import count, items, member
 from sidecar.engines.wire.tool_calls import PendingCall, json_text, whole_call
 
 _REASONS: dict[str, FinishReason] = {
@@ -108,7 +108,7 @@ class GoogleDecoder(WireDecoder):
             self._failed(stream_error(chunk.error or chunk.detail or msgspec.json.decode(data), data), out)
 
     def _ends(self, candidate: _Candidate, out: list[Event]) -> None:
-        for chunk in member(candidate.grounding_metadata).get("groundingChunks") or ():
+        for chunk in items(member(candidate.grounding_metadata).get("groundingChunks")):
             self._cite(member(chunk), out)
         raw = candidate.finish_reason
         if raw:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from sidecar.engines.wire.counts import member
+from sidecar.engines.wire.lenient import items, member
 
 _STEP = re.compile(r"""\.([^.\[\]]+)|\[(\d+)\]|\[(?:'([^']*)'|"([^"]*)")\]""")
 _MAX_ITEMS = 10_000
@@ -26,7 +26,7 @@ class PartialArguments:
 
     def add(self, partial_args: Any) -> None:
         """Take the ``partialArgs`` of one chunk; pieces of one string are joined."""
-        for part in partial_args if isinstance(partial_args, list) else ():
+        for part in items(partial_args):
             fields = member(part)
             path = fields.get("jsonPath")
             steps = _steps(path) if isinstance(path, str) else []

@@ -24,9 +24,9 @@ from sidecar.engines.base import (
     TextDelta,
     Usage,
 )
-from sidecar.engines.wire.counts import count, first_count, member
 from sidecar.engines.wire.decoder import WireDecoder
 from sidecar.engines.wire.failures import stream_error
+from sidecar.engines.wire.lenient import count, first_count, member
 from sidecar.engines.wire.tool_calls import ChatCalls
 
 _REASONS: dict[str, FinishReason] = {

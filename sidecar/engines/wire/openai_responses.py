@@ -24,9 +24,9 @@ from sidecar.engines.base import (
     TextDelta,
     Usage,
 )
-from sidecar.engines.wire.counts import count, member
 from sidecar.engines.wire.decoder import WireDecoder
 from sidecar.engines.wire.failures import stream_error
+from sidecar.engines.wire.lenient import count, items, member
 from sidecar.engines.wire.tool_calls import PendingCall, json_text, whole_call
 
 _INCOMPLETE: dict[str, FinishReason] = {
@@ -189,8 +189,8 @@ class OpenAIResponsesDecoder(WireDecoder):
     def _complete(self, response: _Response, out: list[Event]) -> None:
         if not self._items:
             # A server that sends its items only here, or an answer that was not streamed at all.
-            for index, value in enumerate(response.output or ()):
-                self._item_done(index, msgspec.convert(value, _Item, strict=False), out)
+            for index, item in enumerate(msgspec.convert(response.output or [], list[_Item])):
+                self._item_done(index, item, out)
         if usage := _usage(member(response.usage)):
             out.append(usage)
         raw = member(response.incomplete_details).get("reason")
@@ -248,7 +248,7 @@ class OpenAIResponsesDecoder(WireDecoder):
             if isinstance(text, str) and text and (index, position) not in self._texts:
                 self._texts.add((index, position))
                 out.append(TextDelta(text, self._block_ids.get(index) or item.id or "0"))
-            for annotation in fields.get("annotations") or ():
+            for annotation in items(fields.get("annotations")):
                 self._cite(annotation, out)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Token counts and other members of objects whose shape is the vendor's business."""
+"""Reading members of objects whose shape is the vendor's business: what is not as expected counts as absent."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from typing import Any
 def member(value: Any) -> dict[str, Any]:
     """``value`` if it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def items(value: Any) -> list[Any]:
+    """``value`` if it is an array, else an empty one."""
+    return value if isinstance(value, list) else []
 
 
 def count(value: Any) -> int | None:
