@@ -1,4 +1,5 @@
-"""Which earlier messages a model sees, and in which form (app contract 7.8, points 6, 8, 10 and 11)."""
+"""What a model is told besides the prompt: earlier messages (app contract 7.8, points 6, 8, 10 and 11) and, for the
+auto-fix loop, the problems found (7.12; the texts are in ``text.problems``)."""
 
 from __future__ import annotations
 
@@ -7,7 +8,20 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from sidecar.chat.text.problems import fix_prompt, problem_report
 from sidecar.chat.text.tags import strip_all_scalix_tags, strip_non_essential
+
+__all__ = [
+    "DEFAULT_MAX_TURNS",
+    "SUMMARY_REQUEST",
+    "HistoryRow",
+    "Row",
+    "fix_prompt",
+    "limit_history",
+    "model_messages",
+    "problem_report",
+    "summary_prompt",
+]
 
 DEFAULT_MAX_TURNS = 3
 """Turns of a question and its answer, besides the current one, when the settings name no number."""

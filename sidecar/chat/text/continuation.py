@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 
 from sidecar.chat.text.cleaning import tag_end
-from sidecar.chat.text.tags import open_write, tag_attributes
+from sidecar.chat.text.tags import open_write, tag_attributes, without_thinking
 
-CONTINUE_REQUEST = (
+CONTINUE_PROMPT = (
     "Your previous answer did not finish completely: it stopped inside a file. Send only the rest, starting with the "
     "very next character after the last one you wrote. Repeat nothing, do not open the tag or a code fence again, add "
     "no remark, and close every tag that is still open."
@@ -46,7 +46,9 @@ class OverlapTrimmer:
        stays there), and so does an opening tag for the same path. One for another path is a new file and stays.
     2. The longest end of the partial answer (at most ``OVERLAP_LIMIT`` characters) that the continuation begins with
        goes, if it has ``OVERLAP_MINIMUM`` characters or is a whole line, and is more than closing brackets.
-    3. After a re-opened tag the model may write the file from the start again. As far as it is the same it goes; when
+    3. White space at the partial answer's very end is not sent to the model, which sees it trimmed; so what of it the
+       continuation begins with goes too.
+    4. After a re-opened tag the model may write the file from the start again. As far as it is the same it goes; when
        it differs, the first attempt's element is closed and the second one stands after it, which wins when applied.
     """
 
@@ -64,6 +66,8 @@ class OverlapTrimmer:
     )
 
     def __init__(self, partial: str) -> None:
+        """``partial``: the whole text so far, not trimmed; thinking in it is ignored."""
+        partial = without_thinking(partial)
         start = open_write(partial)
         self._path: str | None = None
         self._body = ""
@@ -171,7 +175,8 @@ class OverlapTrimmer:
             return held[overlap:]
         if self._restart >= _RESTART_MINIMUM:
             return f"\n{_WRITE_CLOSE}\n{self._opening}\n{held}"
-        return held
+        unseen = self._tail[len(self._tail.rstrip()) :]
+        return held[_overlap(unseen, held[: len(unseen)]) :]
 
 
 def _end_of_tag(lead: str) -> int:

@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
 _XML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
+
+
+class ProblemLike(Protocol):
+    """Anything with a problem's fields."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def line(self) -> int: ...
+    @property
+    def column(self) -> int: ...
+    @property
+    def code(self) -> int | str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def snippet(self) -> str | None: ...
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -20,7 +38,7 @@ class Problem(msgspec.Struct, frozen=True):
     snippet: str | None = None
 
 
-def problem_report(problems: Sequence[Problem]) -> str:
+def problem_report(problems: Sequence[ProblemLike]) -> str:
     """The ``<scalix-problem-report>`` element appended to the answer; attribute values and messages are escaped."""
     lines = "\n".join(
         f'<problem file="{problem.file.translate(_XML)}" line="{problem.line}" column="{problem.column}" '
@@ -30,7 +48,7 @@ def problem_report(problems: Sequence[Problem]) -> str:
     return f'<scalix-problem-report summary="{len(problems)} problems">\n{lines}\n</scalix-problem-report>'
 
 
-def fix_prompt(problems: Sequence[Problem]) -> str:
+def fix_prompt(problems: Sequence[ProblemLike]) -> str:
     """The user message asking for a fix; ``Fix these <n> TypeScript compile-time error(s):`` is its first line."""
     count = len(problems)
     paragraphs = [f"Fix these {count} TypeScript compile-time error{'' if count == 1 else 's'}:", ""]

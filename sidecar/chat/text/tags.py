@@ -49,18 +49,23 @@ def js_trim(text: str) -> str:
 # --- stripping -----------------------------------------------------------------------------------------------------
 
 
-def strip_thinking(text: str) -> str:
-    """Without ``<think>`` blocks, trimmed. One that never closes is removed to the end (the app kept it)."""
+def without_thinking(text: str) -> str:
+    """Without ``<think>`` blocks. One that never closes is removed to the end (the app kept it)."""
     pieces: list[str] = []
     position = 0
     while (start := text.find("<think>", position)) >= 0:
         pieces.append(text[position:start])
         end = text.find("</think>", start)
         if end < 0:
-            return js_trim("".join(pieces))
+            return "".join(pieces)
         position = end + len("</think>")
     pieces.append(text[position:])
-    return js_trim("".join(pieces))
+    return "".join(pieces)
+
+
+def strip_thinking(text: str) -> str:
+    """``without_thinking``, trimmed."""
+    return js_trim(without_thinking(text))
 
 
 def strip_problem_reports(text: str) -> str:

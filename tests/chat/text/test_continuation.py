@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.chat.text.continuation import CONTINUE_REQUEST, OverlapTrimmer
+from sidecar.chat.text.continuation import CONTINUE_PROMPT, OverlapTrimmer
 
 OPEN = '<scalix-write path="src/a.ts" description="d">\n'
 BODY = 'import { b } from "./b";\n\nexport const answer = 42;\nexport const quest'
@@ -71,6 +71,27 @@ def test_a_repeated_short_line_is_a_repetition(size: int) -> None:
 
 
 @SIZES
+@pytest.mark.parametrize(
+    ("end", "continuation", "joined"),
+    [
+        ("f();\n", "\n  g();\n", "f();\n  g();\n"),
+        ("f();\n", "\n\n  g();\n", "f();\n\n  g();\n"),
+        ("f();\n  ", "\n  g();\n", "f();\n  g();\n"),
+        ("f();\n", "g();\n", "f();\ng();\n"),
+        ("f();", "\ng();\n", "f();\ng();\n"),
+    ],
+)
+def test_white_space_the_model_did_not_see_is_not_doubled(end: str, continuation: str, joined: str, size: int) -> None:
+    assert join(OPEN + end, continuation, size) == OPEN + joined
+
+
+@SIZES
+def test_thinking_after_the_cut_does_not_hide_the_repetition(size: int) -> None:
+    partial = f"<think>a</think>{PARTIAL}<think>was I done?</think>"
+    assert join(partial, f"export const answer = 42;\nexport const quest{REST}", size) == partial + REST
+
+
+@SIZES
 def test_a_file_written_anew_and_differently_stands_as_a_second_element(size: int) -> None:
     anew = 'import { b } from "./b";\n\nexport const answer = 43;\n</scalix-write>'
     assert join(PARTIAL, OPEN + anew, size) == f"{PARTIAL}\n</scalix-write>\n{OPEN}{anew}"
@@ -98,4 +119,4 @@ def test_deltas_pass_at_once_when_the_start_is_decided(later: str) -> None:
 
 
 def test_the_request_says_what_happened() -> None:
-    assert "did not finish completely" in CONTINUE_REQUEST
+    assert "did not finish completely" in CONTINUE_PROMPT
