@@ -133,6 +133,7 @@ class OpenAIResponsesDecoder(WireDecoder):
         super().__init__()
         self._started = False
         self._called = False
+        self._reasoned = False
         self._items = 0
         self._block_ids: dict[int | None, str] = {}
         self._texts: set[tuple[int | None, int | None]] = set()
@@ -149,6 +150,7 @@ class OpenAIResponsesDecoder(WireDecoder):
                 self._text(event, event.delta, out)
         elif kind in _REASONING:
             if event.delta:
+                self._reasoned = True
                 part = event.summary_index if event.summary_index is not None else event.content_index
                 out.append(ReasoningDelta(event.delta, f"{self._block_id(event)}:{part or 0}"))
         elif kind == _ARGUMENTS:
@@ -163,7 +165,7 @@ class OpenAIResponsesDecoder(WireDecoder):
         if kind in _DONE_TEXT:
             # Only for servers that send no deltas.
             whole = event.text or event.refusal
-            if isinstance(whole, str) and whole and (event.output_index, event.content_index) not in self._texts:
+            if isinstance(whole, str) and whole and not self._was_sent(event.output_index, event.content_index or 0):
                 self._text(event, whole, out)
         elif kind in _ITEM and event.item is not None:
             if kind == "response.output_item.added":
@@ -190,7 +192,8 @@ class OpenAIResponsesDecoder(WireDecoder):
         if not self._items:
             # A server that sends its items only here, or an answer that was not streamed at all.
             for index, item in enumerate(msgspec.convert(response.output or [], list[_Item])):
-                self._item_done(index, item, out)
+                if item.type != "message" or not self._texts:
+                    self._item_done(index, item, out)
         if usage := _usage(member(response.usage)):
             out.append(usage)
         raw = member(response.incomplete_details).get("reason")
@@ -236,7 +239,7 @@ class OpenAIResponsesDecoder(WireDecoder):
             call.complete(out, json_text(item.arguments) or None)
         elif kind == "message":
             self._message(index, item, out)
-        elif kind == "reasoning" and index not in self._block_ids:
+        elif kind == "reasoning" and not self._reasoned and index not in self._block_ids:
             self._whole_reasoning(index, item, out)
         elif kind in _SERVER_TOOLS or kind in _LOCAL_TOOLS:
             self._tool_item(kind, item, out)
@@ -245,7 +248,7 @@ class OpenAIResponsesDecoder(WireDecoder):
         for position, part in enumerate(item.content or ()):
             fields = member(part)
             text = fields.get("text") or fields.get("refusal")
-            if isinstance(text, str) and text and (index, position) not in self._texts:
+            if isinstance(text, str) and text and not self._was_sent(index, position):
                 self._texts.add((index, position))
                 out.append(TextDelta(text, self._block_ids.get(index) or item.id or "0"))
             for annotation in items(fields.get("annotations")):
@@ -277,6 +280,10 @@ class OpenAIResponsesDecoder(WireDecoder):
     def _text(self, event: _StreamEvent, text: str, out: list[Event]) -> None:
         self._texts.add((event.output_index, event.content_index or 0))
         out.append(TextDelta(text, self._block_id(event)))
+
+    def _was_sent(self, index: int | None, position: int) -> bool:
+        """Whether deltas brought this text already, under its item's index or under none."""
+        return (index, position) in self._texts or (None, position) in self._texts
 
     def _block_id(self, event: _StreamEvent) -> str:
         """The id announced for the item. Some gateways change ``item_id`` from event to event."""

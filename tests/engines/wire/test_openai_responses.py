@@ -1,0 +1,247 @@
+"""The Responses API."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sidecar.engines.base import GeneratedFile, ResponseStarted, Source, ToolCall, Usage
+from tests.engines.wire.reading import Reading, named, read
+
+
+def responses(*values: dict[str, Any]) -> Reading:
+    return read("openai-responses", named(*values))
+
+
+def text(delta: str, index: int = 0, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "response.output_text.delta",
+        "output_index": index,
+        "item_id": f"m_{index}",
+        "delta": delta,
+        **more,
+    }
+
+
+def done(item: dict[str, Any], index: int = 0) -> dict[str, Any]:
+    return {"type": "response.output_item.done", "output_index": index, "item": item}
+
+
+def added(item: dict[str, Any], index: int = 0) -> dict[str, Any]:
+    return {"type": "response.output_item.added", "output_index": index, "item": item}
+
+
+def end(kind: str = "completed", **more: Any) -> dict[str, Any]:
+    return {"type": f"response.{kind}", "response": {"id": "resp_1", "status": kind, **more}}
+
+
+def test_the_answers_id_and_model_are_given_once() -> None:
+    created = {"type": "response.created", "response": {"id": "resp_1", "model": "lark-2"}}
+    progress = {"type": "response.in_progress", "response": {"id": "resp_1", "model": "lark-2"}}
+    assert responses(created, progress, text("a"), end()).started == [ResponseStarted("resp_1", "lark-2")]
+
+
+@pytest.mark.parametrize(
+    ("last", "reason", "raw"),
+    [
+        (end(), "stop", None),
+        (end("incomplete", incomplete_details={"reason": "max_output_tokens"}), "length", "max_output_tokens"),
+        (end("incomplete", incomplete_details={"reason": "content_filter"}), "content-filter", "content_filter"),
+        (end("incomplete", incomplete_details={"reason": "pause"}), "other", "pause"),
+        (end("incomplete"), "other", "incomplete"),
+        (end("done"), "stop", None),
+    ],
+)
+def test_finish_reasons(last: dict[str, Any], reason: str, raw: str | None) -> None:
+    reading = responses(text("a"), last)
+    assert (reading.finish, reading.raw) == (reason, raw)
+
+
+def test_a_done_mark_is_passed_over() -> None:
+    assert read("openai-responses", named(text("a"), end()) + b"data: [DONE]\n\n").finish == "stop"
+    assert read("openai-responses", named(text("a")) + b"data: [DONE]\n\n").cut
+
+
+def test_reasoning_summaries_and_reasoning_text() -> None:
+    reading = responses(
+        {"type": "response.reasoning_summary_text.delta", "item_id": "r", "summary_index": 0, "delta": "One. "},
+        {"type": "response.reasoning_summary_text.delta", "item_id": "r", "summary_index": 1, "delta": "Two. "},
+        {"type": "response.reasoning_text.delta", "item_id": "r", "content_index": 0, "delta": "Three."},
+        text("a"),
+        end(),
+    )
+    assert reading.reasoning == "One. Two. Three."
+
+
+def test_a_refusal_is_shown() -> None:
+    refusal = {"type": "response.refusal.delta", "output_index": 0, "item_id": "m", "delta": "I can't."}
+    reading = responses(refusal, {**refusal, "type": "response.refusal.done", "refusal": "I can't."}, end())
+    assert (reading.text, reading.finish) == ("I can't.", "stop")
+
+
+def test_text_that_never_came_as_deltas_is_read_from_the_item() -> None:
+    item = {"type": "message", "id": "m_0", "content": [{"type": "output_text", "text": "Two birds."}]}
+    whole = {"type": "response.output_text.done", "output_index": 0, "item_id": "m_0", "text": "Two birds."}
+    assert responses(done(item), end()).text == "Two birds."
+    assert responses(whole, end()).text == "Two birds."
+    assert responses(whole, done(item), end()).text == "Two birds."
+    assert responses(text("Two birds."), whole, done(item), end(output=[item])).text == "Two birds."
+    assert responses(end(output=[item])).text == "Two birds."
+    assert responses(text("Two birds."), end(output=[{"type": "reasoning"}, item])).text == "Two birds."
+    assert responses(text("Two birds.", output_index=None), done(item), end()).text == "Two birds."
+
+
+def test_item_ids_that_change_from_event_to_event() -> None:
+    reading = responses(
+        added({"type": "message", "id": "m_0"}),
+        text("Two ", item_id="x1"),
+        text("birds.", item_id="x2"),
+        done({"type": "message", "id": "x3", "content": [{"type": "output_text", "text": "Two birds."}]}),
+        added({"type": "function_call", "id": "f", "call_id": "a", "name": "one", "arguments": ""}, 1),
+        {"type": "response.function_call_arguments.delta", "output_index": 1, "item_id": "y1", "delta": '{"x":2}'},
+        done({"type": "function_call", "id": "y2", "call_id": "a", "name": "one", "arguments": '{"x":2}'}, 1),
+        end(),
+    )
+    assert reading.text == "Two birds."
+    assert reading.calls == [ToolCall("a", "one", '{"x":2}')]
+
+
+@pytest.mark.parametrize("arguments", ['{"x":2}', ""])
+def test_a_function_call_that_comes_whole(arguments: str) -> None:
+    item = {"type": "function_call", "id": "f", "call_id": "a", "name": "one", "arguments": arguments}
+    reading = responses(done(item), end())
+    assert reading.calls == [ToolCall("a", "one", arguments or "{}")]
+    assert reading.inputs == {"a": arguments}
+    assert reading.finish == "tool-calls"
+
+
+SERVER_ITEMS: list[tuple[dict[str, Any], str, Any]] = [
+    ({"type": "web_search_call", "action": {"query": "birds"}}, "web_search", {"query": "birds"}),
+    ({"type": "file_search_call", "queries": ["birds"]}, "file_search", {"queries": ["birds"]}),
+    ({"type": "code_interpreter_call", "code": "1+1"}, "code_interpreter", {"code": "1+1"}),
+    ({"type": "mcp_call", "name": "echo", "arguments": '{"m":1}'}, "echo", {"m": 1}),
+    ({"type": "mcp_approval_request", "name": "echo", "arguments": '{"m":1}'}, "echo", {"m": 1}),
+    ({"type": "computer_call", "action": {"type": "click"}}, "computer_use", {"type": "click"}),
+    ({"type": "x_search_call"}, "x_search", {}),
+    ({"type": "custom_tool_call", "name": "x_user_search", "input": "a"}, "x_user_search", {"input": "a"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("item", "name", "arguments"), SERVER_ITEMS)
+def test_the_vendors_own_tools_are_reported_and_nothing_is_left_to_run(
+    item: dict[str, Any], name: str, arguments: Any
+) -> None:
+    reading = responses(added({**item, "id": "t_1"}), done({**item, "id": "t_1"}), text("a", 1), end())
+    (call,) = reading.calls
+    assert (call.id, call.name, json.loads(call.arguments), call.provider_executed) == ("t_1", name, arguments, True)
+    assert reading.finish == "stop"
+
+
+def test_a_generated_image() -> None:
+    item = {"type": "image_generation_call", "id": "ig_1", "result": "UklGRg==", "output_format": "webp"}
+    assert responses(done(item), end()).files == [GeneratedFile("image/webp", "UklGRg==")]
+
+
+def test_url_citations_become_sources_once() -> None:
+    cited = {
+        "type": "response.output_text.annotation.added",
+        "annotation": {"type": "url_citation", "url": "https://ponds.example/1", "title": "Ponds", "start_index": 0},
+    }
+    reading = responses(text("a"), cited, cited, end())
+    assert reading.sources == [Source("1", "https://ponds.example/1", "Ponds")]
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (
+            {
+                "input_tokens": 20,
+                "input_tokens_details": {"cached_tokens": 16},
+                "output_tokens": 9,
+                "output_tokens_details": {"reasoning_tokens": 5},
+                "total_tokens": 29,
+            },
+            Usage(20, 9, 5, 16, None, 29),
+        ),
+        ({"input_tokens": 20, "output_tokens": 9}, Usage(20, 9, total_tokens=29)),
+        (
+            {"input_tokens": 20, "input_tokens_details": {"cached_tokens": 300}, "output_tokens": 9},
+            Usage(320, 9, None, 300, None, 329),
+        ),
+        (None, None),
+    ],
+)
+def test_usage(usage: Any, expected: Usage | None) -> None:
+    assert responses(text("a"), end(usage=usage)).usage == expected
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"type": "error", "error": {"type": "rate_limit", "code": "rate_limit_exceeded", "message": "Slow down."}},
+        {"type": "error", "code": "rate_limit_exceeded", "message": "Slow down.", "param": None, "sequence_number": 3},
+        end("failed", error={"code": "rate_limit_exceeded", "message": "Slow down."}),
+        end("completed", error={"code": "rate_limit_exceeded", "message": "Slow down."}),
+    ],
+)
+def test_errors_in_the_stream(error: dict[str, Any]) -> None:
+    again = end("failed", error={"code": "server_error", "message": "second"})
+    reading = responses(text("Half"), error, again)
+    assert reading.text == "Half"
+    assert reading.error is not None
+    assert (reading.error.message, reading.error.code, reading.error.status) == (
+        "Slow down.",
+        "rate_limit_exceeded",
+        429,
+    )
+    assert reading.finish is None
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("insufficient_quota", 429),
+        ("server_error", 500),
+        ("context_length_exceeded", 400),
+        ("invalid_prompt", 400),
+        ("model_not_found", 404),
+        ("brand_new", None),
+    ],
+)
+def test_the_status_is_guessed_from_the_code(code: str, status: int | None) -> None:
+    reading = responses(end("failed", error={"code": code, "message": "No."}))
+    assert reading.error is not None
+    assert reading.error.status == status
+
+
+def test_a_failure_without_an_error_object_is_an_error_all_the_same() -> None:
+    reading = responses(end("failed"))
+    assert reading.error is not None
+    assert reading.error.message
+
+
+def test_an_answer_that_was_not_streamed() -> None:
+    body = {
+        "id": "resp_1",
+        "object": "response",
+        "model": "lark-2",
+        "status": "completed",
+        "error": None,
+        "text": {"format": {"type": "text"}},
+        "output": [
+            {"type": "reasoning", "id": "r", "summary": [{"type": "summary_text", "text": "Hm."}]},
+            {"type": "message", "id": "m", "content": [{"type": "output_text", "text": "Two.", "annotations": []}]},
+            {"type": "function_call", "id": "f", "call_id": "a", "name": "one", "arguments": "{}"},
+        ],
+        "usage": {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5},
+    }
+    reading = read("openai-responses", json.dumps(body, indent=1).encode())
+    assert (reading.text, reading.reasoning, reading.finish) == ("Two.", "Hm.", "tool-calls")
+    assert reading.calls == [ToolCall("a", "one", "{}")]
+    assert reading.usage == Usage(3, 2, total_tokens=5)
+    failed = read("openai-responses", json.dumps({**body, "status": "failed", "error": {"message": "No."}}).encode())
+    assert failed.error is not None
+    assert failed.error.message == "No."
