@@ -322,7 +322,7 @@ def test_an_ordinary_stream_has_no_proxy_members() -> None:
 @pytest.mark.parametrize(
     ("error", "message", "kind", "code", "status"),
     [
-        ({"message": "Slow.", "type": "rpm", "code": "rate_limit_exceeded"}, "Slow.", "rpm", "rate_limit_exceeded", 429),
+        ({"message": "No.", "type": "rpm", "code": "rate_limit_exceeded"}, "No.", "rpm", "rate_limit_exceeded", 429),
         ({"message": "Poor.", "type": "insufficient_quota", "code": None}, "Poor.", "insufficient_quota", None, 429),
         ({"message": "Worker lost.", "code": 502}, "Worker lost.", None, "502", 502),
         ({"message": "Long.", "code": "context_length_exceeded"}, "Long.", None, "context_length_exceeded", 400),
