@@ -29,6 +29,7 @@ from sidecar.chat.events import Render, StreamLane
 from sidecar.chat.parts import ChatParts
 from sidecar.chat.planner import TurnPlanner
 from sidecar.chat.service import ChatService
+from sidecar.engines.select import Engines
 from sidecar.errors import InvalidParams, SidecarError
 from sidecar.handlers import chat as chat_channels
 from sidecar.handlers import language_models as model_channels
@@ -37,10 +38,11 @@ from sidecar.handlers.params import convert
 from sidecar.handlers.settings import SettingsHandlers
 from sidecar.paths import AppPaths, app_paths
 from sidecar.routing.inputs import Environment
+from sidecar.routing.runner import Router
 from sidecar.rpc.dispatcher import Dispatcher
 from sidecar.rpc.host import HostLink
 from sidecar.rpc.outbox import Outbox
-from sidecar.rpc.router import Router
+from sidecar.rpc import router as rpc_router
 from sidecar.settings.secrets import SecretsBridge
 from sidecar.settings.store import SettingsStore
 from sidecar.store.database import Database
@@ -112,7 +114,7 @@ class Application:
         self.host = HostLink(self.outbox)
         self.host_side = HostSide(self.host)
         self.host_process_id: int | None = None
-        self._router = Router()
+        self._router = rpc_router.Router()
         self.dispatcher = Dispatcher(
             self.outbox,
             self.host,
@@ -205,10 +207,12 @@ class Services:
             paths=paths,
         )
         self._application = application
+        self.engines = Engines(environ)
+        self.caller = Router(self.engines)
         parts = ChatParts(
             database=self.database,
             planner=self.planner,
-            caller=self.planner.caller,
+            caller=self.caller,
             host=host,
             open_lane=application.open_lane,
             notify=application.notify,
@@ -219,10 +223,10 @@ class Services:
         )
         self.chat = ChatService(parts)
 
-    def register(self, router: Router) -> None:
+    def register(self, router: rpc_router.Router) -> None:
         """Announce every channel."""
         router.add(model_channels.LanguageModelHandlers(self.catalog).methods(), model_channels.SCALAR_PARAM)
-        router.add(LocalModelHandlers(self._environ).methods())
+        router.add(LocalModelHandlers(lambda: self._environ).methods())
         router.add(chat_channels.ChatHandlers(self.chat, self.planner.count_tokens).methods(), chat_channels.SCALARS)
         router.add(SettingsHandlers(self.settings, self._application.notify).methods())
 
@@ -235,7 +239,7 @@ class Services:
 
     async def aclose(self) -> None:
         """Close connections, then the database."""
-        await self.planner.aclose()
+        await self.engines.aclose()
         await self.database.aclose()
 
     async def _check_enabled(self) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import anyio
@@ -42,9 +43,12 @@ async def serve(
     service: Service,
     *,
     max_line_bytes: int,
-    parent_gone: Callable[[], Awaitable[None]] | None = None,
+    endings: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> int:
-    """Serve one host until it is gone or says ``exit``. Returns the exit code of the process."""
+    """Serve one host until it is gone or says ``exit``. Returns the exit code of the process.
+
+    Each of ``endings`` is awaited beside it; when one returns, that counts as the end of input.
+    """
     dispatcher, outbox = service.dispatcher, service.outbox
     ended = anyio.Event()
 
@@ -63,16 +67,17 @@ async def serve(
         await dispatcher.exit_requested.wait()
         ended.set()
 
-    async def parent() -> None:
-        if parent_gone is not None:
-            await parent_gone()
-            ended.set()
+    async def watch(ending: Callable[[], Awaitable[None]]) -> None:
+        await ending()
+        ended.set()
 
     code = 0
     try:
         async with anyio.create_task_group() as tasks:
-            for job in (read, write, exit_notification, parent):
+            for job in (read, write, exit_notification):
                 tasks.start_soon(job)
+            for ending in endings:
+                tasks.start_soon(watch, ending)
             tasks.start_soon(service.run_background, tasks)
             await ended.wait()
             if dispatcher.exit_requested.is_set() and not dispatcher.was_shut_down:
@@ -102,6 +107,15 @@ async def wait_for_parent_to_vanish(process_id: Callable[[], int | None]) -> Non
             return
         watched = process_id()
         if watched is not None and not process_alive(watched):
+            return
+
+
+async def wait_for_signal() -> None:
+    """Return at the first SIGTERM or SIGINT: a polite kill ends like the end of input, with everything saved."""
+    if sys.platform == "win32":
+        await anyio.sleep_forever()
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
             return
 
 

@@ -25,7 +25,7 @@ def serve_stdio(descriptors: ClaimedDescriptors, arguments: list[str]) -> int:
 
 async def _serve(descriptors: ClaimedDescriptors, options: argparse.Namespace) -> int:
     from sidecar.app import Application
-    from sidecar.lifecycle import serve, wait_for_parent_to_vanish
+    from sidecar.lifecycle import serve, wait_for_parent_to_vanish, wait_for_signal
     from sidecar.transport.base import Transport
     from sidecar.transport.stdio import StdioTransport
 
@@ -39,7 +39,10 @@ async def _serve(descriptors: ClaimedDescriptors, options: argparse.Namespace) -
         transport,
         application,
         max_line_bytes=options.max_line_bytes,
-        parent_gone=lambda: wait_for_parent_to_vanish(lambda: application.host_process_id),
+        endings=(
+            lambda: wait_for_parent_to_vanish(lambda: application.host_process_id),
+            wait_for_signal,
+        ),
     )
 
 

@@ -18,7 +18,6 @@ from typing import Any
 import anyio
 import anyio.abc
 import msgspec
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from sidecar.app import Application
 from sidecar.chat.text.patches import Patch, apply_patch
@@ -50,6 +49,8 @@ class Host:
         self._changed = anyio.Event()
         self.frames: list[Json] = []
         """Every frame received, in order."""
+        self.on_frame: Callable[[Json], None] | None = None
+        """Called with every frame as it arrives."""
         self.answer_host: dict[str, Callable[[Json], Any]] = {}
         """Answers to ``host:*`` requests, by method."""
         self.texts: dict[str, str] = {}
@@ -134,6 +135,8 @@ class Host:
 
     async def _take(self, frame: Json) -> None:
         self.frames.append(frame)
+        if self.on_frame is not None:
+            self.on_frame(frame)
         method = frame.get("method")
         if method is None:
             self._answers[frame["id"]] = frame
@@ -215,6 +218,7 @@ class ProcessHost(Host):
         assert process.stdin is not None
         self.process = process
         self.stderr = b""
+        self.bytes_received = 0
         super().__init__(process.stdin.send)
 
 
@@ -236,13 +240,15 @@ async def process_host(
         host = ProcessHost(process)
         assert process.stdout is not None
         assert process.stderr is not None
-        stdout, stderr = BufferedByteReceiveStream(process.stdout), process.stderr
+        stdout, stderr = process.stdout, process.stderr
 
         async def read() -> None:
             framer = LineFramer()
             try:
                 while True:
-                    for line in framer.feed(await stdout.receive()):
+                    data = await stdout.receive()
+                    host.bytes_received += len(data)
+                    for line in framer.feed(data):
                         assert isinstance(line, bytes)
                         await host.received(line)
             except (anyio.EndOfStream, anyio.ClosedResourceError):

@@ -9,11 +9,11 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from sidecar.chat.history import fix_prompt, problem_report
 from sidecar.chat.outcome import ApplyFailed, ApplyResult
 from sidecar.chat.parts import ChatParts, Plan
 from sidecar.chat.text.answer import AnswerText
 from sidecar.chat.text.continuation import CONTINUE_PROMPT, OverlapTrimmer
+from sidecar.chat.text.problems import Problem, fix_prompt, problem_report
 from sidecar.chat.text.tags import has_add_dependency, has_unclosed_write, strip_non_essential, strip_thinking
 from sidecar.engines.base import Message
 from sidecar.errors import SidecarError
@@ -27,17 +27,6 @@ MAX_FIXES: Final = 2
 CallForText = Callable[[tuple[Message, ...], Callable[[str], None]], Awaitable[None]]
 
 
-class Problem(msgspec.Struct, frozen=True):
-    """One finding of the app's type checker."""
-
-    file: str
-    line: int
-    column: int
-    code: int | str
-    message: str
-    snippet: str | None = None
-
-
 async def continue_unclosed_write(plan: Plan, answer: AnswerText, call: CallForText) -> None:
     """Ask the model to go on while its last ``scalix-write`` is open, at most twice.
 
@@ -45,11 +34,15 @@ async def continue_unclosed_write(plan: Plan, answer: AnswerText, call: CallForT
     of its own text is cut, so the joint does not show.
     """
     for _ in range(MAX_CONTINUATIONS):
-        partial = strip_thinking(answer.value)
+        partial = answer.value
         if not has_unclosed_write(partial):
             return
         trimmer = OverlapTrimmer(partial)
-        messages = (*plan.messages, Message.of("assistant", partial), Message.of("user", CONTINUE_PROMPT))
+        messages = (
+            *plan.messages,
+            Message.of("assistant", strip_thinking(partial)),
+            Message.of("user", CONTINUE_PROMPT),
+        )
         await call(messages, lambda delta, trimmer=trimmer: answer.text(trimmer.feed(delta)))  # type: ignore[misc]
         answer.text(trimmer.finish())
 

@@ -9,6 +9,7 @@ import msgspec
 
 from protocol.chat import AttemptReport, ChatEnd, ChatError, LimitsReport, ModelRef, UsageReport
 from protocol.errors import ErrorCode
+from sidecar.chat.text.tags import has_unclosed_write
 from sidecar.engines.base import FinishReason, Usage
 from sidecar.errors import ProviderError, SidecarError
 
@@ -56,6 +57,12 @@ class ApplyFailed(SidecarError):
 def cancelled_text(partial: str) -> str:
     """What is saved for a cancelled stream: the text exactly as shown, and the suffix; that alone without text."""
     return f"{partial}\n\n{CANCELLED_SUFFIX}" if partial.strip() else CANCELLED_SUFFIX
+
+
+def is_complete(text: str, reason: FinishReason) -> bool:
+    """Whether an answer may be carried out: it says something, was not cut short by a filter or an error, and its
+    last file is whole."""
+    return bool(text.strip()) and reason not in {"content-filter", "error"} and not has_unclosed_write(text)
 
 
 def empty_answer_note(reason: FinishReason) -> str:

@@ -25,6 +25,7 @@ from sidecar.chat.outcome import (
     empty_answer_note,
     end_notification,
     error_notification,
+    is_complete,
 )
 from sidecar.chat.parts import ChatParts, Plan
 from sidecar.chat.registry import ActiveStream
@@ -175,7 +176,11 @@ class ChatSession:
             return
         await continue_unclosed_write(plan, answer, self._call_for_text(plan))
         if plan.settings.auto_fix:
-            await auto_fix(self._parts, plan, self._turn, answer, self._call)
+            try:
+                await auto_fix(self._parts, plan, self._turn, answer, self._call)
+            except SidecarError as error:
+                # The answer itself is complete: a fix that failed is a note, not an error (app contract 7.12).
+                self._ending.warnings.append(f"The automatic fix of type errors stopped: {error.message}")
 
     def _call_for_text(self, plan: Plan) -> Callable[..., Any]:
         async def call(messages: tuple[Message, ...], on_text: Callable[[str], None]) -> None:
@@ -308,7 +313,7 @@ class ChatSession:
 
     async def _apply(self, text: str, summary: str | None) -> SidecarError | None:
         """Ask the host to carry the answer out, when the user wants that without being asked (app contract 7.15)."""
-        if not text.strip():
+        if not is_complete(text, self._ending.finish_reason):
             return None
         result = await apply_response(self._parts, self._turn, text, summary)
         if isinstance(result, SidecarError):

@@ -1,0 +1,343 @@
+"""``chat:stream`` and ``chat:cancel`` as a host sees them (protocol pages 4, 6, 8)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.app_database import insert_message, rows
+from tests.host import RpcError, memory_host
+from tests.installation import MODEL, Installation, installation
+from tests.providers.server import Answer, Drop, Pause
+from tests.providers.streams import openai_chat_stream, sse
+
+pytestmark = pytest.mark.anyio
+
+PATCH = {"capabilities": {"chunks": "patch"}}
+MESSAGES = {"capabilities": {"chunks": "messages"}}
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Installation]:
+    async with installation(tmp_path) as made:
+        yield made
+
+
+@pytest.mark.parametrize("mode", ["patch", "messages"])
+async def test_an_answer_streams_and_every_row_is_there(place: Installation, mode: str) -> None:
+    place.answers("Hel", "lo 👋", " wörld", usage={"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8})
+    chat = place.chat()
+    async with memory_host(place.folder, capabilities={"chunks": mode}) as host:
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        first, *_ = host.notifications("chat:response:chunk")
+        assert [(row["role"], row["content"]) for row in first["messages"]] == [("user", "hi"), ("assistant", "")]
+        assert set(first["messages"][0]) == {
+            "id", "chatId", "role", "content", "approvalState", "commitHash", "createdAt",
+        }  # fmt: skip
+        assert first["messages"][0]["createdAt"].endswith(".000Z")
+        assert first["effectiveModel"] == MODEL
+        (end,) = host.terminals(chat)
+        assert host.text(chat) == "Hello 👋 wörld"
+        assert end["wasCancelled"] is False
+        assert end["updatedFiles"] is False
+        assert end["finishReason"] == "stop"
+        assert end["messageId"] == first["messages"][-1]["id"]
+        assert end["usage"] == {
+            "inputTokens": 5, "outputTokens": 3, "reasoningTokens": None, "cachedInputTokens": None,
+            "totalTokens": 8, "costUsd": None,
+        }  # fmt: skip
+        assert end["attempts"][0]["outcome"] == "ok"
+        assert host.frames[-1]["result"] == chat, "the response comes after the terminal notification"
+        seqs = [frame["params"]["seq"] for frame in host.frames if "streamId" in frame.get("params", {})]
+        assert seqs == list(range(len(seqs)))
+    assert place.messages(chat) == [("user", "hi"), ("assistant", "Hello 👋 wörld")]
+
+
+async def test_reasoning_is_wrapped_and_closed(place: Installation) -> None:
+    place.answers("Answer", reasoning=["let me ", "see <scalix-wr", "ite>"])
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", place.stream_params(chat))
+        assert host.text(chat) == "<think>let me see ＜scalix-write></think>Answer"
+    assert place.messages(chat)[-1] == ("assistant", "<think>let me see ＜scalix-write></think>Answer")
+
+
+async def test_cancel_saves_the_partial_text_and_closes_the_upstream_connection(place: Installation) -> None:
+    hold = Pause()
+    place.script([*openai_chat_stream(["Hello, ", "wor"])[:3], hold])
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        stream = await host.start("chat:stream", place.stream_params(chat))
+        await host.until(lambda: host.text(chat) == "Hello, wor")
+        assert await host.request("chat:cancel", {"chatId": chat}) is True
+        assert host.terminals(chat)[0]["wasCancelled"] is True
+        assert place.messages(chat)[-1] == ("assistant", "Hello, wor\n\n[Response cancelled by user]")
+        assert await host.answer(stream) == chat
+        with anyio.fail_after(5):
+            await place.provider.last().gone.wait()
+        assert len(host.terminals(chat)) == 1
+
+
+async def test_cancel_before_the_first_byte_saves_the_suffix_alone(place: Installation) -> None:
+    before = Pause()
+    place.script(Answer([], before=before))
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        stream = await host.start("chat:stream", place.stream_params(chat))
+        with anyio.fail_after(5):
+            await before.reached.wait()
+        await host.request("chat:cancel", [chat])
+        assert await host.answer(stream) == chat
+    assert place.messages(chat)[-1] == ("assistant", "[Response cancelled by user]")
+
+
+async def test_cancel_in_mid_reasoning_closes_the_thinking_block(place: Installation) -> None:
+    place.script([*openai_chat_stream([], reasoning=["hmm"])[:2], Pause()])
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.start("chat:stream", place.stream_params(chat))
+        await host.until(lambda: "hmm" in host.text(chat))
+        await host.request("chat:cancel", {"chatId": chat})
+    assert place.messages(chat)[-1][1] == "<think>hmm</think>\n\n[Response cancelled by user]"
+
+
+async def test_cancel_request_is_answered_as_cancelled_after_the_end(place: Installation) -> None:
+    place.script([*openai_chat_stream(["Hello"])[:2], Pause()])
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        stream = await host.start("chat:stream", place.stream_params(chat))
+        await host.until(lambda: host.text(chat) == "Hello")
+        await host.notify("$/cancelRequest", {"id": stream})
+        with pytest.raises(RpcError) as refused:
+            await host.answer(stream)
+        assert refused.value.code == -32800
+        assert host.terminals(chat)[0]["wasCancelled"] is True
+        assert host.frames[-2]["method"] == "chat:response:end"
+
+
+async def test_cancel_on_an_idle_chat_sends_one_end_without_a_stream(place: Installation) -> None:
+    async with memory_host(place.folder, **PATCH) as host:
+        assert await host.request("chat:cancel", [7]) is True
+        assert host.terminals(7) == [{"chatId": 7, "updatedFiles": False, "wasCancelled": True}]
+
+
+async def test_a_second_stream_on_a_busy_chat_is_refused_and_writes_nothing(place: Installation) -> None:
+    place.script([*openai_chat_stream(["one"])[:2], Pause()])
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.start("chat:stream", place.stream_params(chat))
+        await host.until(lambda: host.text(chat) == "one")
+        with pytest.raises(RpcError) as refused:
+            await host.request("chat:stream", place.stream_params(chat, "two"))
+        assert refused.value.data["code"] == "CONFLICT"
+        assert len(place.messages(chat)) == 2
+        await host.request("chat:cancel", {"chatId": chat})
+
+
+async def test_an_unknown_chat_is_a_json_rpc_error_and_no_stream(place: Installation) -> None:
+    async with memory_host(place.folder, **PATCH) as host:
+        with pytest.raises(RpcError) as refused:
+            await host.request("chat:stream", place.stream_params(4711))
+        assert (refused.value.code, refused.value.message) == (-32000, "Chat not found: 4711")
+        assert refused.value.data["code"] == "NOT_FOUND"
+        assert host.notifications("chat:response:chunk") == []
+
+
+@pytest.mark.parametrize(
+    ("params", "path"),
+    [
+        ({"prompt": "hi"}, "chatId"),
+        ({"chatId": "1", "prompt": "hi"}, "chatId"),
+        ({"chatId": 1}, "prompt"),
+        ({"chatId": 1, "prompt": 5}, "prompt"),
+        ({"chatId": 1, "prompt": "x", "attachments": [{"name": "a", "type": "b"}]}, "attachments[0].data"),
+        ({"chatId": 1, "prompt": "x", "intentId": "x" * 257}, "intentId"),
+    ],
+)
+async def test_bad_params_name_the_field(place: Installation, params: dict[str, Any], path: str) -> None:
+    async with memory_host(place.folder, **PATCH) as host:
+        with pytest.raises(RpcError) as refused:
+            await host.request("chat:stream", params)
+        assert refused.value.code == -32602
+        assert refused.value.data["path"].replace("[...]", "[0]") == path
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (Answer.text("<html><body>Bad gateway</body></html>", content_type="text/html"), "BAD_REQUEST"),
+        (Answer.stream([]), "STREAM_INTERRUPTED"),
+        (Answer.stream([b"data: {half"]), "STREAM_INTERRUPTED"),
+        (Answer.stream([sse("this is no JSON")]), None),
+        (Answer.json({"error": {"message": "Incorrect API key provided"}}, status=401), "AUTHENTICATION_FAILED"),
+        (Answer.json({"error": {"message": "no credit"}}, status=402), "INSUFFICIENT_CREDITS"),
+        (Answer.json({"error": {"message": "no such model"}}, status=404), "MODEL_UNAVAILABLE"),
+        (Answer.text("", status=400), "BAD_REQUEST"),
+    ],
+)
+async def test_what_a_provider_does_wrong_is_one_error_with_a_code(
+    place: Installation, answer: Answer, code: str | None
+) -> None:
+    place.script(answer)
+    chat = place.chat()
+    async with memory_host(place.folder, {"SCALIX_TIMEOUT_FIRST_TOKEN_S": "5"}, **PATCH) as host:
+        assert await host.request("chat:stream", place.stream_params(chat)) == "error"
+        (error,) = host.terminals(chat)
+        assert error["error"].startswith("Sorry, there was an error from the AI: ")
+        assert len(error["error"]) > len("Sorry, there was an error from the AI: ")
+        if code is not None:
+            assert error["code"] == code, error
+        assert error["kind"]
+
+
+async def test_a_stream_that_breaks_off_keeps_its_text(place: Installation) -> None:
+    place.script([*openai_chat_stream(["Hello, ", "world"])[:3], Drop()])
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        assert await host.request("chat:stream", place.stream_params(chat)) == "error"
+        (error,) = host.terminals(chat)
+        assert (error["code"], error["retryable"]) == ("STREAM_INTERRUPTED", True)
+        assert host.text(chat) == "Hello, world"
+    assert place.messages(chat)[-1] == ("assistant", "Hello, world")
+
+
+async def test_an_end_without_finish_marker_is_an_interruption(place: Installation) -> None:
+    place.script(openai_chat_stream(["Hello"], finish=None, done=False))
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        assert await host.request("chat:stream", place.stream_params(chat)) == "error"
+        assert host.terminals(chat)[0]["code"] == "STREAM_INTERRUPTED"
+    assert place.messages(chat)[-1] == ("assistant", "Hello")
+
+
+async def test_an_empty_answer_still_ends(place: Installation) -> None:
+    place.answers()
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        (end,) = host.terminals(chat)
+        assert end["finishReason"] == "stop"
+        assert "empty" in end["warningMessages"][0]
+
+
+async def test_an_error_in_one_chat_leaves_the_other_alone(place: Installation) -> None:
+    hold = Pause()
+
+    def answer(request: Any) -> Answer:
+        if "break" in request.json["messages"][-1]["content"]:
+            return Answer.json({"error": {"message": "bad"}}, status=400)
+        return Answer.stream([*openai_chat_stream(["Hel", "lo"])[:2], hold, *openai_chat_stream(["lo"])[1:]])
+
+    place.provider.handle("/v1/chat/completions", answer)
+    one, two = place.chat(), place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        first = await host.start("chat:stream", place.stream_params(one))
+        await host.until(lambda: host.text(one) == "Hel")
+        assert await host.request("chat:stream", place.stream_params(two, "break")) == "error"
+        hold.resume()
+        assert await host.answer(first) == one
+        assert host.text(one) == "Hello"
+        assert [len(host.terminals(one)), len(host.terminals(two))] == [1, 1]
+
+
+async def test_sixty_four_chats_at_once_and_one_more_is_told_to_wait(place: Installation) -> None:
+    hold = Pause()
+    place.script([*openai_chat_stream(["on"])[:2], hold, *openai_chat_stream(["e"])[1:]])
+    chats = [place.chat() for _ in range(65)]
+    async with memory_host(place.folder, **PATCH) as host:
+        streams = [await host.start("chat:stream", place.stream_params(chat)) for chat in chats[:64]]
+        await host.until(lambda: all(host.text(chat) == "on" for chat in chats[:64]))
+        with pytest.raises(RpcError) as refused:
+            await host.request("chat:stream", place.stream_params(chats[64]))
+        assert refused.value.code == -32001
+        assert await host.request("ping") == {}
+        hold.resume()
+        for stream, chat in zip(streams, chats, strict=False):
+            assert await host.answer(stream) == chat
+        assert all(host.text(chat) == "one" for chat in chats[:64])
+
+
+async def test_shutdown_saves_what_is_streaming_and_then_answers(place: Installation) -> None:
+    place.script([*openai_chat_stream(["Hello"])[:2], Pause()])
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        stream = await host.start("chat:stream", place.stream_params(chat))
+        await host.until(lambda: host.text(chat) == "Hello")
+        assert await host.request("shutdown") is None
+        assert await host.answer(stream) == chat
+        assert host.terminals(chat)[0]["wasCancelled"] is True
+    assert place.messages(chat)[-1][1] == "Hello\n\n[Response cancelled by user]"
+
+
+async def test_redo_replaces_the_last_exchange(place: Installation) -> None:
+    chat = place.chat()
+    for role, content in [("user", "a"), ("assistant", "b"), ("user", "again"), ("assistant", "old")]:
+        insert_message(place.database, chat, role, content)
+    place.answers("new")
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", place.stream_params(chat, "again", redo=True))
+    assert place.messages(chat) == [("user", "a"), ("assistant", "b"), ("user", "again"), ("assistant", "new")]
+
+
+async def test_the_same_intent_starts_nothing_new(place: Installation) -> None:
+    place.answers("once")
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        params = place.stream_params(chat, intentId="one")
+        assert await host.request("chat:stream", params) == chat
+        assert await host.request("chat:stream", params) == chat
+        with pytest.raises(RpcError) as refused:
+            await host.request("chat:stream", place.stream_params(chat, "other", intentId="one"))
+        assert refused.value.data["code"] == "CONFLICT"
+    assert place.messages(chat) == [("user", "hi"), ("assistant", "once")]
+
+
+async def test_the_title_comes_from_the_answer_and_only_once(place: Installation) -> None:
+    place.answers("Hi <scalix-chat-summary>\nMy\nchat </scalix-chat-summary>")
+    chat, named = place.chat(), place.chat("Mine")
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", place.stream_params(chat))
+        assert host.terminals(chat)[0]["chatSummary"] == "My\nchat"
+        await host.request("chat:stream", place.stream_params(named))
+    titles = [row["title"] for row in rows(place.database, "SELECT title FROM chats ORDER BY id")]
+    assert titles == ["My\nchat", "Mine"]
+
+
+async def test_the_text_is_saved_while_it_streams(place: Installation) -> None:
+    place.script([*openai_chat_stream(["Hello"])[:2], Pause()])
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.start("chat:stream", place.stream_params(chat))
+        await saved(place, chat, "Hello")
+        await host.request("chat:cancel", {"chatId": chat})
+
+
+async def saved(place: Installation, chat: int, text: str) -> None:
+    """Wait until the assistant row holds ``text``."""
+    with anyio.fail_after(5):
+        while place.messages(chat)[-1:] != [("assistant", text)]:
+            await anyio.lowlevel.checkpoint()
+
+
+async def test_the_request_holds_the_limited_history_and_no_placeholder(place: Installation) -> None:
+    chat = place.chat()
+    for number in range(6):
+        insert_message(place.database, chat, "user", f"q{number}")
+        insert_message(place.database, chat, "assistant", f"<think>t</think>a{number}")
+    place.answers("ok")
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", place.stream_params(chat, "now", systemPrompt="Be brief."))
+    body = place.provider.last().json
+    assert body["model"] == "test-model"
+    assert body["stream"] is True
+    assert body["messages"][0] == {"role": "system", "content": "Be brief."}
+    turns = [(m["role"], m["content"]) for m in body["messages"][1:] if not m["content"].startswith("This is my code")]
+    history = [turn for turn in turns if turn != ("assistant", "OK, got it. I'm ready to help")]
+    assert history == [
+        ("user", "q3"), ("assistant", "a3"), ("user", "q4"), ("assistant", "a4"), ("user", "q5"), ("assistant", "a5"),
+        ("user", "now"),
+    ]  # fmt: skip

@@ -1,0 +1,173 @@
+"""The spawned sidecar: descriptors, exits, parents, signals (protocol pages 1, 2)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import psutil
+import pytest
+
+from tests.host import TIMEOUT_S, clean_environment, process_host
+from tests.installation import Installation, installation
+from tests.providers.server import Pause
+from tests.providers.streams import openai_chat_stream
+
+pytestmark = [pytest.mark.anyio, pytest.mark.process]
+
+ROOT = Path(__file__).resolve().parents[2]
+PATCH = {"capabilities": {"chunks": "patch"}}
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Installation]:
+    async with installation(tmp_path) as made:
+        yield made
+
+
+NOISY = textwrap.dedent(
+    """
+    import os, subprocess, sys
+    import sidecar.transport.descriptors as descriptors
+
+    claim = descriptors.claim_stdio
+
+    def claim_and_make_noise():
+        claimed = claim()
+        print("stray print")
+        os.write(1, b"stray write\\n")
+        subprocess.run([sys.executable, "-c", "print('stray child')"])
+        sys.stdout.buffer.write(b"stray buffer\\n")
+        sys.stdout.flush()
+        return claimed
+
+    descriptors.claim_stdio = claim_and_make_noise
+    from sidecar.__main__ import main
+    main()
+    """
+)
+
+
+async def test_nothing_but_the_protocol_reaches_stdout(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", NOISY]
+    async with process_host(tmp_path, command=command) as host:
+        await host.initialize()
+        assert await host.request("ping") == {}
+        await host.until(lambda: b"stray buffer" in host.stderr or host.frames)
+    assert all(frame["jsonrpc"] == "2.0" for frame in host.frames)
+    for stray in (b"stray print", b"stray write", b"stray child", b"stray buffer"):
+        assert stray in host.stderr
+
+
+async def test_litellm_is_not_imported_before_the_first_answer(tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "sidecar"]
+    async with process_host(tmp_path, command=command) as host:
+        await host.initialize()
+        imported = {line.rpartition(b"|")[2].strip() for line in host.stderr.splitlines()}
+    assert b"sidecar.app" in imported
+    heavy = {b"litellm", b"aiohttp", b"pydantic", b"rich", b"typer", b"openai", b"tiktoken"}
+    assert not heavy & imported
+
+
+async def test_end_of_stdin_saves_and_exits_with_zero(place: Installation) -> None:
+    place.script([*openai_chat_stream(["Hello"])[:2], Pause()])
+    chat = place.chat()
+    async with process_host(place.folder, **PATCH) as host:
+        await host.start("chat:stream", place.stream_params(chat))
+        await host.until(lambda: host.text(chat) == "Hello")
+        assert host.process.stdin is not None
+        await host.process.stdin.aclose()
+        with anyio.fail_after(4):
+            assert await host.process.wait() == 0
+    assert host.terminals(chat)[0]["wasCancelled"] is True
+    assert place.messages(chat)[-1][1] == "Hello\n\n[Response cancelled by user]"
+
+
+@pytest.mark.parametrize(("first", "code"), [("shutdown", 0), (None, 1)])
+async def test_the_exit_code_tells_whether_shutdown_was_asked_for(tmp_path: Path, first: str | None, code: int) -> None:
+    async with process_host(tmp_path) as host:
+        await host.initialize()
+        if first is not None:
+            await host.request(first)
+        await host.notify("exit")
+        with anyio.fail_after(TIMEOUT_S):
+            assert await host.process.wait() == code
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+async def test_a_polite_kill_saves_the_text(place: Installation) -> None:
+    place.script([*openai_chat_stream(["Hello"])[:2], Pause()])
+    chat = place.chat()
+    async with process_host(place.folder, **PATCH) as host:
+        await host.start("chat:stream", place.stream_params(chat))
+        await host.until(lambda: host.text(chat) == "Hello")
+        host.process.send_signal(signal.SIGTERM)
+        with anyio.fail_after(TIMEOUT_S):
+            assert await host.process.wait() == 0
+    assert place.messages(chat)[-1][1] == "Hello\n\n[Response cancelled by user]"
+
+
+async def test_a_host_named_by_its_pid_is_missed_when_it_is_gone(tmp_path: Path) -> None:
+    stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    async with process_host(tmp_path) as host:
+        await host.initialize(processId=stranger.pid)
+        stranger.communicate(b"\n")
+        with anyio.fail_after(TIMEOUT_S):
+            assert await host.process.wait() == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups")
+async def test_an_orphan_ends_by_itself(tmp_path: Path) -> None:
+    """The host dies without closing the pipe: somebody else holds its other end."""
+    read_end, write_end = os.pipe()
+    script = (
+        "import os, subprocess, sys; p = subprocess.Popen([sys.executable, '-m', 'sidecar', 'serve', '--user-data',"
+        f" {str(tmp_path)!r}], stdin={read_end}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL);"
+        " print(p.pid, flush=True); sys.stdin.read()"
+    )
+    host = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=[read_end],
+        cwd=ROOT,
+        env=clean_environment(),
+    )
+    assert host.stdout is not None
+    orphan = int(host.stdout.readline())
+    host.kill()
+    host.communicate()
+    try:
+        gone = await anyio.to_thread.run_sync(ended, orphan)
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+    assert gone
+
+
+def ended(pid: int) -> bool:
+    """Whether the process ends in time; one that nobody has reaped yet has ended too."""
+    try:
+        process = psutil.Process(pid)
+        psutil.wait_procs([process], timeout=TIMEOUT_S / 4)
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+async def test_a_host_that_does_not_read_loses_nothing(place: Installation) -> None:
+    pieces = [f"{number} " for number in range(20_000)]
+    place.answers(*pieces)
+    chat = place.chat()
+    async with process_host(place.folder, **PATCH) as host:
+        stream = await host.start("chat:stream", place.stream_params(chat))
+        assert await host.answer(stream) == chat
+        assert host.text(chat) == "".join(pieces)
+    assert place.messages(chat)[-1] == ("assistant", "".join(pieces))
