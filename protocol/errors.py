@@ -113,9 +113,9 @@ RETRYABLE: Final[frozenset[ErrorCode]] = frozenset(
 class ErrorData(msgspec.Struct, omit_defaults=True, rename="camel"):
     """``error.data`` of every error response. More members may follow; a host ignores those it does not know."""
 
-    code: ErrorCode = msgspec.field(default=ErrorCode.INTERNAL)
-    kind: Kind = msgspec.field(default=Kind.INTERNAL)
-    retryable: bool = False
+    code: ErrorCode
+    kind: Kind
+    retryable: bool
     retry_after_ms: int | None = None
     """How long the provider, or our own limit, asks to wait, in ms."""
     provider: str | None = None
