@@ -1,0 +1,125 @@
+"""Which side changed what: the settings table, the settings file, and what both held when they last agreed.
+
+A three-way merge per key; inside the containers the app knows, per member. The side that changed a value since the
+last agreement wins; when both did, the later one. Pure functions over JSON text.
+
+The app takes part without knowing it, so two of its habits are read for what they are (app contract 14, 16):
+
+* it drops every key and member it does not know whenever it writes: such a loss is no removal;
+* a file it cannot read it replaces by defaults plus one change: that is no removal of everything else either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sidecar.settings.document import Document, NotAnObject, equal, is_object, members, render, same, value_of
+from sidecar.settings.schema import APP_MEMBERS, KEYS, PROVIDER_MEMBERS, defaults, in_schema_order
+
+_APP_KEYS = frozenset(KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A key in the table. ``file_value`` is what the file held when both last agreed, None when it had no such key.
+
+    ``updated_at`` is in ms since the epoch.
+    """
+
+    value: str
+    updated_at: int
+    file_value: str | None
+
+
+def merged(rows: Mapping[str, Row], file: Mapping[str, str], file_changed_at: int) -> Document:
+    """The settings both sides make together. ``file_changed_at`` is the file's modification time in ms."""
+    reset = was_reset(rows, file)
+    plain = {key: value for key, value in defaults().items() if key != "providerSettings"} if reset else {}
+    result: Document = {}
+    for key in (*file, *(key for key in rows if key not in file)):
+        row, theirs = rows.get(key), file.get(key)
+        if row is None:
+            result[key] = file[key]
+            continue
+        if reset and (theirs is None or key == "telemetryUserId" or equal(value_of(theirs), plain.get(key))):
+            result[key] = row.value
+            continue
+        kept = _merge(row.file_value, row.value, theirs, (key,), newer=file_changed_at >= row.updated_at)
+        if kept is not None:
+            result[key] = kept
+    return in_schema_order(result)
+
+
+def was_reset(rows: Mapping[str, Row], file: Mapping[str, str]) -> bool:
+    """Whether the file was replaced by defaults: every provider entry is gone at once, and there were some.
+
+    The app has no such action: deleting a key there leaves an entry without it, and "reset all" deletes the database.
+    """
+    known = rows.get("providerSettings")
+    if known is None or not _members(known.value):
+        return False
+    return not _members(file.get("providerSettings", "{}"))
+
+
+def _merge(base: str | None, ours: str | None, theirs: str | None, path: tuple[str, ...], newer: bool) -> str | None:
+    """One value. None is "not there". ``newer`` says that their change is the later one."""
+    if same(theirs, base) or same(ours, theirs):
+        return ours
+    if theirs is None:
+        if not _app_removes(path) or not (newer or same(ours, base)):
+            return ours
+        return None
+    if ours is None:
+        return theirs if newer or base is None else None
+    if _is_container(path) and is_object(ours) and is_object(theirs):
+        return _merge_members(base, ours, theirs, path, newer)
+    if same(ours, base) or newer:
+        return theirs
+    return ours
+
+
+def _merge_members(base: str | None, ours: str, theirs: str, path: tuple[str, ...], newer: bool) -> str:
+    before, mine, other = _members(base or "{}"), _members(ours), _members(theirs)
+    result: Document = {}
+    for name in (*other, *(name for name in mine if name not in other)):
+        kept = _merge(before.get(name), mine.get(name), other.get(name), (*path, name), newer)
+        if kept is not None:
+            result[name] = kept
+    if all(same(text, other.get(name)) for name, text in result.items()) and len(result) == len(other):
+        return theirs
+    return render(result, len(path))
+
+
+def _members(text: str) -> Document:
+    try:
+        return members(text)
+    except NotAnObject:
+        return {}
+
+
+def _is_container(path: tuple[str, ...]) -> bool:
+    match path:
+        case ("providerSettings",) | ("providerSettings", _):
+            return True
+        case (key,):
+            return key in APP_MEMBERS
+    return False
+
+
+def _app_removes(path: tuple[str, ...]) -> bool:
+    """Whether a value missing in the file was taken out on purpose: only what the app knows can be.
+
+    A provider entry that is gone altogether was not: the app never removes one.
+    """
+    match path:
+        case ("providerSettings",) | ("providerSettings", _):
+            return False
+        case ("providerSettings", _, member):
+            return member in PROVIDER_MEMBERS
+        case (key,):
+            return key in _APP_KEYS
+        case (key, member):
+            return member in APP_MEMBERS.get(key, frozenset())
+    return False
+
