@@ -70,7 +70,7 @@ class FileText:
 MISSING: Final = FileText(None, None, None, 0)
 
 
-class ChangedMeanwhile(Exception):  # noqa: N818 - a signal between two functions of this package
+class ChangedMeanwhile(Exception):
     """Somebody else wrote the file between reading and replacing it."""
 
 
@@ -118,7 +118,7 @@ class SettingsFile:
         return FileText(stamp, hashlib.sha256(content).hexdigest(), document, stamp[0] // 1_000_000)
 
     def write(self, document: Document, expected: Stamp) -> FileText:
-        """Replace the file by ``document``. Raises ``OSError``, and ``ChangedMeanwhile`` when it is not ``expected``."""
+        """Replace the file by ``document``. Raises ``OSError``; ``ChangedMeanwhile`` when it is not ``expected``."""
         target = Path(os.path.realpath(self.path))
         mode = self._mode(target)
         content = render(document).encode()
@@ -134,13 +134,16 @@ class SettingsFile:
             self._step("file: backed up")
             if self.stamp() != expected:
                 raise ChangedMeanwhile
+            written = temporary.stat()
             temporary.replace(target)
         except (OSError, ChangedMeanwhile):
             temporary.unlink(missing_ok=True)
             raise
         self._step("file: renamed")
         _flush_folder(target.parent)
-        return self._read_once()
+        # What was written, not what is there by now: a later change by the app must be seen as one.
+        stamp = (written.st_mtime_ns, written.st_size, written.st_ino)
+        return FileText(stamp, hashlib.sha256(content).hexdigest(), dict(document), stamp[0] // 1_000_000)
 
     def _mode(self, target: Path) -> int:
         """The permissions to keep. Raises ``PermissionError`` for a file its owner made read-only.
@@ -157,7 +160,7 @@ class SettingsFile:
 
     def _write_temporary(self, temporary: Path, content: bytes, target: Path, mode: int) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, NEW_FILE_MODE)
-        with open(descriptor, "wb") as stream:
+        with os.fdopen(descriptor, "wb") as stream:
             self._step("file: temporary created")
             stream.write(content)
             stream.flush()
@@ -176,7 +179,7 @@ class SettingsFile:
         temporary = copy.with_name(f"{copy.name}.{os.getpid()}-{threading.get_ident()}.tmp")
         mode = stat.S_IMODE(self.path.stat().st_mode)
         try:
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, NEW_FILE_MODE), "wb") as stream:
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, NEW_FILE_MODE), "wb") as stream:
                 stream.write(content)
                 stream.flush()
                 if flush:

@@ -67,16 +67,13 @@ def _merge(base: str | None, ours: str | None, theirs: str | None, path: tuple[s
     if same(theirs, base) or same(ours, theirs):
         return ours
     if theirs is None:
-        if not _app_removes(path) or not (newer or same(ours, base)):
-            return ours
-        return None
+        removed = _app_removes(path) and (newer or same(ours, base))
+        return None if removed else ours
     if ours is None:
         return theirs if newer or base is None else None
     if _is_container(path) and is_object(ours) and is_object(theirs):
         return _merge_members(base, ours, theirs, path, newer)
-    if same(ours, base) or newer:
-        return theirs
-    return ours
+    return theirs if newer or same(ours, base) else ours
 
 
 def _merge_members(base: str | None, ours: str, theirs: str, path: tuple[str, ...], newer: bool) -> str:
@@ -122,4 +119,3 @@ def _app_removes(path: tuple[str, ...]) -> bool:
         case (key, member):
             return member in APP_MEMBERS.get(key, frozenset())
     return False
-

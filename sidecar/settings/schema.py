@@ -171,7 +171,6 @@ def _adapters() -> Mapping[str, TypeAdapter[Any]]:
     secret = record("Secret", required={"value": str}, encryptionType=str)
     secret_or_text = secret | str
 
-
     def tokens(name: str, token: Any) -> Any:
         return record(name, accessToken=token, refreshToken=token, expiresIn=number, tokenTimestamp=number)
 

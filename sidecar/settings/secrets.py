@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -136,10 +136,10 @@ class Vault:
     async def _answers(self, ask: Ask, question: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """The host's answers by id; none when it refused, did not answer in time, or answered nonsense."""
         try:
-            answers = await ask(question)
+            answers: object = await ask(question)
         except (SidecarError, TimeoutError):
             return {}
-        if not isinstance(answers, Iterable):
+        if not isinstance(answers, list):
             return {}
         return {str(answer["id"]): answer for answer in answers if isinstance(answer, dict) and "id" in answer}
 
