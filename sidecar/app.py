@@ -39,10 +39,10 @@ from sidecar.handlers.settings import SettingsHandlers
 from sidecar.paths import AppPaths, app_paths
 from sidecar.routing.inputs import Environment
 from sidecar.routing.runner import Router
+from sidecar.rpc import router as rpc_router
 from sidecar.rpc.dispatcher import Dispatcher
 from sidecar.rpc.host import HostLink
 from sidecar.rpc.outbox import Outbox
-from sidecar.rpc import router as rpc_router
 from sidecar.settings.secrets import SecretsBridge
 from sidecar.settings.store import SettingsStore
 from sidecar.store.database import Database
@@ -177,9 +177,9 @@ class Application:
 
     # --- the way out ---------------------------------------------------------------------------------------------
 
-    def open_lane(self, render: Render, min_interval_s: float) -> StreamLane:
+    def open_lane(self, method: str, render: Render, min_interval_s: float) -> StreamLane:
         """A stream's way to the host."""
-        return self.outbox.lane("chat:response:chunk", render, min_interval_s=min_interval_s)
+        return self.outbox.lane(method, render, min_interval_s=min_interval_s)
 
     def notify(self, method: str, params: Any) -> None:
         """A notification outside streams."""
@@ -205,6 +205,7 @@ class Services:
             environment=self.environment,
             host=host,
             paths=paths,
+            test_build=environ.get("E2E_TEST_BUILD") == "true",
         )
         self._application = application
         self.engines = Engines(environ)
@@ -218,7 +219,7 @@ class Services:
             notify=application.notify,
             limits=self._limits,
             chunk_mode=lambda: host.capabilities.chunks,
-            check_enabled=self._check_enabled,
+            check_enabled=self.settings.ensure_enabled,
             price=lambda _target, _usage: None,
         )
         self.chat = ChatService(parts)
@@ -241,9 +242,6 @@ class Services:
         """Close connections, then the database."""
         await self.engines.aclose()
         await self.database.aclose()
-
-    async def _check_enabled(self) -> None:
-        return
 
     async def _limits(self) -> tuple[LimitsReport, bool]:
         return LimitsReport(requests_today=0, tokens_used=0, remaining_requests=None), False

@@ -12,9 +12,14 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
+# structlog's console renderer imports rich when it can: 60 ms before the first answer, for something that logs JSON.
+sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+import structlog  # noqa: E402
 
-from sidecar.redaction import redact
+if sys.modules["rich"] is None:
+    del sys.modules["rich"]
+
+from sidecar.redaction import redact  # noqa: E402
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 LOG_FILE_BYTES: Final = 5 * 1024 * 1024

@@ -23,8 +23,8 @@ class StreamLane(Protocol):
 
 
 Render = Callable[[int], Any]
-OpenLane = Callable[[Render, float], StreamLane]
-"""``(render, min_interval_s) -> lane`` for ``chat:response:chunk``."""
+OpenLane = Callable[[str, Render, float], StreamLane]
+"""``(method, render, min_interval_s) -> lane`` whose coalesced notifications are ``method``."""
 
 Notify = Callable[[str, Any], None]
 """A notification outside any stream."""

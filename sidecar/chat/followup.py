@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 import structlog
 
+from sidecar.chat.attachments import StoredAttachment
 from sidecar.chat.outcome import ApplyFailed, ApplyResult
 from sidecar.chat.parts import ChatParts, Plan
 from sidecar.chat.text.answer import AnswerText
@@ -63,7 +64,7 @@ async def auto_fix(
         if not problems:
             return
         answer.append_raw(problem_report(problems))
-        fixed_plan = await parts.planner.replan(plan, turn, answer.value)
+        fixed_plan = await plan.replan(plan, answer.value)
         prompt = Message.of("user", fix_prompt(problems))
         before = len(answer.value)
         await call(fixed_plan, (*fixed_plan.messages, original, *attempts, prompt), answer.text, answer.reasoning)
@@ -82,18 +83,26 @@ async def _check(parts: ChatParts, turn: Turn, response: str) -> list[Problem]:
 
 
 async def apply_response(
-    parts: ChatParts, turn: Turn, response: str, summary: str | None
+    parts: ChatParts, turn: Turn, response: str, summary: str | None, attachments: Sequence[StoredAttachment] = ()
 ) -> ApplyResult | SidecarError | None:
     """Have the host carry the answer out; None when nobody asked for it, the error when it failed."""
     settings: Any = await parts.planner.chat_settings()
     if not settings.auto_approve or settings.ask_mode or not parts.host.offers("applyResponse"):
         return None
-    params = {
+    params: dict[str, Any] = {
         "chatId": turn.chat.id,
         "messageId": turn.assistant_message_id,
         "response": response,
         "chatSummary": summary,
     }
+    uploads = [
+        {"id": item.file_id, "path": str(item.path), "name": item.name}
+        for item in attachments
+        if item.file_id is not None
+    ]
+    if uploads:
+        # A write whose content is an upload id is replaced by the uploaded file's bytes (app contract 8).
+        params["attachments"] = uploads
     try:
         result = await parts.host.request("host:apply-response", params)
     except SidecarError as error:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 
 from protocol.chat import ChatStreamParams, LimitsReport, ModelRef
+from sidecar.chat.attachments import StoredAttachment
 from sidecar.chat.events import Notify, OpenLane
 from sidecar.engines.base import Message, ModelCall, Target, Usage
 from sidecar.store.chats import ChatRecord, Turn
@@ -29,6 +30,9 @@ class PreparedPrompt(msgspec.Struct, frozen=True, kw_only=True):
     """The user's message as it is stored, and notes about what could not be used."""
 
     stored: str
+    attachments: tuple[StoredAttachment, ...] = ()
+    component_paths: tuple[str, ...] = ()
+    """Relative paths of the selected components: only these files are shown to the model."""
     warnings: tuple[str, ...] = ()
 
 
@@ -42,12 +46,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     engine: bool = False
     """The Pro engine serves it: error texts carry the request id, the code base travels as data."""
-    codebase_index: int | None = None
-    """Index in ``messages`` of the code base prefix, so that auto-fix can swap it."""
     substitutions: dict[str, str] = msgspec.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     thinking: Any = None
     context_ms: float = 0.0
+    replan: Callable[[Plan, str], Awaitable[Plan]]
+    """The same call over the files as an answer would leave them (auto-fix)."""
 
 
 class Caller(Protocol):
@@ -70,20 +74,16 @@ class Planner(Protocol):
         """The model the first chunk names. Never raises: what is wrong with it shows when it is called."""
         ...
 
-    async def prepare(self, params: ChatStreamParams, chat: ChatRecord, stream_id: str) -> PreparedPrompt:
-        """Check and store the inputs of a turn. Raises ``ValidationFailed``."""
+    async def prepare(self, params: ChatStreamParams, chat: ChatRecord) -> PreparedPrompt:
+        """Check and store the inputs of a turn. Raises ``InvalidParams``."""
         ...
 
-    async def plan(self, params: ChatStreamParams, turn: Turn, stream_id: str) -> Plan:
+    async def plan(self, params: ChatStreamParams, prepared: PreparedPrompt, turn: Turn) -> Plan:
         """Assemble the call. Raises ``SidecarError``."""
         ...
 
     async def chat_settings(self) -> ChatSettings:
         """The settings as they are now (re-read at the end of a turn, app contract 7.15)."""
-        ...
-
-    async def replan(self, plan: Plan, turn: Turn, answer: str) -> Plan:
-        """The same call over the files as ``answer`` would leave them (auto-fix)."""
         ...
 
 

@@ -27,7 +27,7 @@ from sidecar.chat.outcome import (
     error_notification,
     is_complete,
 )
-from sidecar.chat.parts import ChatParts, Plan
+from sidecar.chat.parts import ChatParts, Plan, PreparedPrompt
 from sidecar.chat.registry import ActiveStream
 from sidecar.chat.text.answer import AnswerText
 from sidecar.chat.text.tags import chat_summary
@@ -79,6 +79,7 @@ class ChatSession:
         self._stream_id = str(uuid.uuid4())
         self._marks = Marks()
         self._turn: Turn
+        self._prepared: PreparedPrompt
         self._view: StreamView
         self._ending: Ending
         self._autosave: Autosave
@@ -114,7 +115,7 @@ class ChatSession:
             chat = await parts.database.read(lambda connection: load_chat(connection, params.chat_id))
             if chat is None:
                 raise chat_not_found(params.chat_id)
-            prepared = await parts.planner.prepare(params, chat, self._stream_id)
+            prepared = self._prepared = await parts.planner.prepare(params, chat)
             hash_ = content_hash(params)
             turn = await parts.database.write(
                 lambda connection: accept(
@@ -165,7 +166,7 @@ class ChatSession:
         return failure
 
     async def _converse(self) -> None:
-        plan = await self._parts.planner.plan(self._params, self._turn, self._stream_id)
+        plan = await self._parts.planner.plan(self._params, self._prepared, self._turn)
         self._marks.mark("context")
         self._ending.warnings.extend(plan.warnings)
         if plan.substitutions:
@@ -315,7 +316,7 @@ class ChatSession:
         """Ask the host to carry the answer out, when the user wants that without being asked (app contract 7.15)."""
         if not is_complete(text, self._ending.finish_reason):
             return None
-        result = await apply_response(self._parts, self._turn, text, summary)
+        result = await apply_response(self._parts, self._turn, text, summary, self._prepared.attachments)
         if isinstance(result, SidecarError):
             return result
         if result is not None:

@@ -31,7 +31,7 @@ class StreamView:
         self.answer = AnswerText()
         patches = mode == "patch"
         render = self._patch if patches else self._array
-        self.lane = open_lane(render, 0.0 if patches else FULL_ARRAY_INTERVAL_S)
+        self.lane = open_lane(CHUNK, render, 0.0 if patches else FULL_ARRAY_INTERVAL_S)
 
     def first_chunk(self, model: ModelRef) -> None:
         """All rows, the empty assistant row last, and which model will answer."""

@@ -63,11 +63,9 @@ def load_messages(connection: sqlite3.Connection, chat_id: int) -> list[MessageR
     return [_message_row(row) for row in rows]
 
 
-def find_apps_by_name(connection: sqlite3.Connection, names: list[str], *, but: int) -> list[AppRow]:
-    """Apps whose name equals one of ``names`` whatever the case, except the app ``but`` (app contract 12)."""
-    wanted = {name.lower() for name in names}
-    rows = connection.execute("SELECT * FROM apps ORDER BY id").fetchall()
-    return [_app_row(row) for row in rows if row["name"].lower() in wanted and row["id"] != but]
+def load_apps(connection: sqlite3.Connection) -> list[AppRow]:
+    """Every app, oldest first."""
+    return [_app_row(row) for row in connection.execute("SELECT * FROM apps ORDER BY id")]
 
 
 def load_prompts(connection: sqlite3.Connection, ids: list[int]) -> dict[int, str]:

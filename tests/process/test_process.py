@@ -127,10 +127,11 @@ async def test_a_host_named_by_its_pid_is_missed_when_it_is_gone(tmp_path: Path)
 async def test_an_orphan_ends_by_itself(tmp_path: Path) -> None:
     """The host dies without closing the pipe: somebody else holds its other end."""
     read_end, write_end = os.pipe()
+    os.write(write_end, b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n')
     script = (
         "import os, subprocess, sys; p = subprocess.Popen([sys.executable, '-m', 'sidecar', 'serve', '--user-data',"
-        f" {str(tmp_path)!r}], stdin={read_end}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL);"
-        " print(p.pid, flush=True); sys.stdin.read()"
+        f" {str(tmp_path)!r}], stdin={read_end}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL);"
+        " p.stdout.readline(); print(p.pid, flush=True); sys.stdin.read()"
     )
     host = subprocess.Popen(
         [sys.executable, "-c", script],
@@ -156,8 +157,8 @@ def ended(pid: int) -> bool:
     """Whether the process ends in time; one that nobody has reaped yet has ended too."""
     try:
         process = psutil.Process(pid)
-        psutil.wait_procs([process], timeout=TIMEOUT_S / 4)
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        gone, _ = psutil.wait_procs([process], timeout=TIMEOUT_S / 2)
+        return bool(gone) or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
 
