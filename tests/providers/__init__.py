@@ -1,7 +1,8 @@
 """Scripted providers on loopback, and the bytes that vendors' streams are made of.
 
 ``ScriptedProvider`` is a real HTTP server which answers what a test told it to; ``streams`` builds each vendor's
-stream from pieces of text. Nothing here imports the sidecar: a provider must not agree with it by construction.
+stream from pieces of text. Both are independent of the code under test: a provider must not agree with it by
+construction.
 """
 
 from __future__ import annotations
