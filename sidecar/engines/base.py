@@ -116,6 +116,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens; the app's default when the catalogue has none."""
     reasoning: Literal["none", "effort", "budget"] = "none"
     """What this model takes to think: nothing, an effort word, or a token budget."""
+    automatic: bool = False
+    """Picked by ``auto``, not by the user: a key error may go on with the next provider."""
 
 
 ThinkingLevel = Literal["low", "medium", "high"]
