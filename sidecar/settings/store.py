@@ -11,8 +11,9 @@ it, and the table learns of it when it can be written again.
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,9 @@ from sidecar.store.database import Database
 START_PATIENCE_S: Final = 1.0
 """How long the answer to ``initialize`` waits for a locked database before the file alone decides."""
 
+RETRY_AFTER_S: Final = 30.0
+"""How long a database that did not take a change is left alone before the table is brought up to date again."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -45,7 +49,7 @@ class SettingsStore:
     """The user's settings. One per process; safe to use from many tasks.
 
     ``environ`` is the process environment (``LITE_LLM_ENABLED``, ``SCALIX_PRO_API_KEY``). ``secrets`` is None when the
-    host has not announced that capability. ``step`` is for fault injection.
+    host has not announced that capability. ``step`` and ``clock`` (seconds) are for tests.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class SettingsStore:
         environ: Mapping[str, str],
         secrets: SecretsBridge | None = None,
         step: Step = no_step,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._sides = Sides(settings_file, step=step)
@@ -64,6 +69,8 @@ class SettingsStore:
         self._lock = anyio.Lock()
         self._snapshot: Snapshot | None = None
         self._identity = str(uuid.uuid4())
+        self._clock = clock
+        self._retry_at = clock()
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -106,7 +113,7 @@ class SettingsStore:
     async def _refreshed(self) -> Snapshot:
         """What is true now, both sides brought together. Call with the lock held."""
         snapshot = await self._look()
-        if snapshot is self._snapshot:
+        if snapshot is self._snapshot and (_agreed(snapshot) or self._clock() < self._retry_at):
             return snapshot
         self._snapshot = snapshot
         if not snapshot.lost:
@@ -133,6 +140,7 @@ class SettingsStore:
                 document.setdefault("telemetryUserId", text_of(self._identity))
             return document
 
+        self._retry_at = self._clock() + RETRY_AFTER_S
         try:
             return await self._written(edit, file_required=False)
         except (StoreError, SettingsNotWritten, SettingsUnreadable) as error:
@@ -186,6 +194,7 @@ class SettingsStore:
                     lambda connection: self._sides.commit(connection, edit, file_required=file_required)
                 )
             except StoreError as error:
+                self._retry_at = self._clock() + RETRY_AFTER_S
                 log.warning("settings written to the file alone", code=error.code.value)
         snapshot = await anyio.to_thread.run_sync(self._sides.replace_file, table, edit, True)
         return replace(snapshot, table=table)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -73,12 +74,13 @@ class Installation:
         environ: dict[str, str] | None = None,
         step: Step = no_step,
         busy_timeout_ms: int = 1000,
+        clock: Callable[[], float] = time.monotonic,
     ) -> AsyncIterator[SettingsStore]:
         """A sidecar's store; closed at the end."""
         database = Database(self.path, busy_timeout_ms=busy_timeout_ms)
         bridge = self.host.bridge() if secrets else None
         try:
-            yield SettingsStore(database, self.file, environ=environ or {}, secrets=bridge, step=step)
+            yield SettingsStore(database, self.file, environ=environ or {}, secrets=bridge, step=step, clock=clock)
         finally:
             await database.aclose()
 
@@ -110,3 +112,6 @@ def ciphertexts(value: Any) -> Iterator[str]:
         else:
             for item in value.values():
                 yield from ciphertexts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from ciphertexts(item)

@@ -69,7 +69,7 @@ def test_every_secret_of_the_schema_is_found() -> None:
         "vercelAccessToken": envelope,
         **dict.fromkeys(("supabase", "neon", "stripe", "razorpay"), both),
         **dict.fromkeys(("aws", "cloudflare"), keys),
-        **dict.fromkeys(("sendgrid", "resend"), {"apiKey": envelope}),
+        **{key: {"apiKey": envelope} for key in ("sendgrid", "resend")},
         "mixpanel": {"projectToken": envelope},
         "sentry": {"dsn": envelope},
         "providerSettings": {"openai": {"apiKey": envelope}, "custom::x": {"apiKey": envelope}},

@@ -1,0 +1,152 @@
+"""A database that cannot be used: the file alone serves, nothing is lost, and the table catches up."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from sidecar.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreadable, StoreError
+from sidecar.settings.sides import SettingsNotWritten
+from sidecar.settings.store import RETRY_AFTER_S
+from tests.app_database import create_app_database, execute
+from tests.settings.installation import Installation
+
+pytestmark = pytest.mark.anyio
+
+SETTINGS = {"telemetryUserId": "me", "thinkingBudget": "low", "tomorrow": [1]}
+
+
+def missing(path: Path) -> None:
+    path.unlink()
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def short(path: Path) -> None:
+    path.write_bytes(b"SQLite format 3\0" + b"x" * 50)
+
+
+def no_database(path: Path) -> None:
+    path.write_bytes(b"This is a text file. " * 300)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def from_the_future(path: Path) -> None:
+    path.unlink()
+    create_app_database(path, schema_version=1_900_000_000_000, more_columns=True)
+
+
+FAULTS = [
+    (missing, DatabaseUnreadable),
+    (empty, DatabaseUnreadable),
+    (short, DatabaseUnreadable),
+    (no_database, DatabaseUnreadable),
+    (truncated, DatabaseUnreadable),
+    (from_the_future, DatabaseTooNew),
+]
+
+
+@pytest.mark.parametrize(("fault", "error"), FAULTS)
+@pytest.mark.parametrize("migrated", [True, False])
+async def test_the_file_alone_serves_and_takes_changes(
+    installation: Installation, fault: Callable[[Path], None], error: type[StoreError], migrated: bool
+) -> None:
+    installation.write_file(SETTINGS)
+    if migrated:
+        async with installation.store() as store:
+            await store.migrate()
+    fault(installation.path)
+    damaged = installation.path.read_bytes() if installation.path.exists() else None
+    async with installation.store() as store:
+        assert (await store.load()).thinking_budget == "low"
+        assert (await store.set({"thinkingBudget": "high"}))["thinkingBudget"] == "high"
+        await store.ensure_enabled()
+        with pytest.raises(error):
+            await store.migrate()
+    assert installation.in_file() == {**SETTINGS, "thinkingBudget": "high"}
+    assert (installation.path.read_bytes() if installation.path.exists() else None) == damaged
+
+
+async def test_a_table_of_a_newer_sidecar_is_read_by_name_and_not_written(installation: Installation) -> None:
+    installation.write_file(SETTINGS)
+    async with installation.store() as store:
+        await store.migrate()
+    execute(installation.path, "ALTER TABLE sidecar_settings ADD COLUMN note TEXT")
+    execute(
+        installation.path, "INSERT INTO sidecar_settings (key, value, updated_at) VALUES ('autoFallback', 'true', 1)"
+    )
+    execute(installation.path, "INSERT INTO sidecar_migrations VALUES ('9999_tomorrow', 'now', '9')")
+    before = installation.in_table()
+    async with installation.store() as store:
+        assert (await store.load()).auto_fallback is True
+        await store.set({"thinkingBudget": "high"})
+        assert (await store.load()).thinking_budget == "high"
+        with pytest.raises(DatabaseTooNew):
+            await store.migrate()
+    assert installation.in_table() == before
+    assert installation.in_file() == {**SETTINGS, "thinkingBudget": "high", "autoFallback": True}
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+async def test_a_locked_database_costs_no_change(installation: Installation, journal: str) -> None:
+    installation.write_file(SETTINGS)
+    execute(installation.path, f"PRAGMA journal_mode = {journal}")
+    now = [0.0]
+    async with installation.store(busy_timeout_ms=20, clock=lambda: now[0]) as store:
+        await store.migrate()
+        with closing(sqlite3.connect(installation.path, isolation_level=None)) as app:
+            assert app.execute("PRAGMA journal_mode").fetchone()[0] == journal
+            app.execute("BEGIN EXCLUSIVE")
+            assert (await store.load()).thinking_budget == "low"
+            await store.set({"thinkingBudget": "high"})
+            assert (await store.load()).thinking_budget == "high"
+            with pytest.raises(DatabaseBusy):
+                await store.migrate()
+            app.execute("ROLLBACK")
+        assert installation.in_table()["thinkingBudget"] == "low"
+        now[0] += RETRY_AFTER_S
+        assert (await store.load()).thinking_budget == "high"
+    assert installation.in_table() == {**SETTINGS, "thinkingBudget": "high"}
+
+
+async def test_a_database_that_was_away_learns_what_it_missed(installation: Installation) -> None:
+    installation.write_file(SETTINGS)
+    async with installation.store() as store:
+        await store.migrate()
+    installation.path.rename(installation.folder / "aside")
+    async with installation.store() as store:
+        await store.set({"thinkingBudget": "high"})
+    (installation.folder / "aside").rename(installation.path)
+    async with installation.store() as store:
+        assert (await store.load()).thinking_budget == "high"
+    assert installation.in_table()["thinkingBudget"] == "high"
+
+
+async def test_when_neither_takes_the_change_it_is_an_error(installation: Installation) -> None:
+    installation.write_file(SETTINGS)
+    installation.file.chmod(0o444)
+    installation.path.unlink()
+    async with installation.store() as store:
+        with pytest.raises(SettingsNotWritten, match="^Failed to write settings: "):
+            await store.set({"thinkingBudget": "high"})
+    assert installation.in_file() == SETTINGS
+
+
+async def test_a_damaged_row_counts_as_missing_and_the_file_still_has_it(installation: Installation) -> None:
+    installation.write_file(SETTINGS)
+    async with installation.store() as store:
+        await store.migrate()
+        execute(installation.path, "UPDATE sidecar_settings SET value = '{' WHERE key = 'thinkingBudget'")
+        execute(installation.path, "UPDATE sidecar_settings_state SET revision = revision + 1")
+        assert (await store.load()).thinking_budget == "low"
+        await store.set({"hasRunBefore": True})
+    assert installation.in_table() == installation.in_file()
