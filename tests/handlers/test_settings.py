@@ -69,9 +69,7 @@ async def test_the_host_is_told_once_of_a_migration(channels: Channels, installa
     assert await channels.handlers.migrate_at_start() is not None
     assert (await channels.call("settings:migrate"))["status"] == "up-to-date"
     assert done == {**planned, "backup": str(installation.beside("before-sidecar")[0])}
-    assert set(done) == {
-        "status", "fromVersion", "toVersion", "changes", "improvements", "backup", "lockedSecrets"
-    }  # fmt: skip
+    assert set(done) == {"status", "fromVersion", "toVersion", "changes", "improvements", "backup", "lockedSecrets"}
     ((method, params),) = channels.told
     assert method == "settings:migrated"
     assert msgspec.to_builtins(params) == {"improvements": done["improvements"]}
@@ -86,8 +84,12 @@ async def test_a_start_without_a_database_is_no_failure(channels: Channels, inst
 async def test_features_are_read_and_set(channels: Channels) -> None:
     before = await channels.call("features:get")
     assert before == {
-        "liteLLM": True, "legacyAISDK": True, "enhancedAnalytics": True, "rateLimiting": True, "rolloutPercent": 100
-    }  # fmt: skip
+        "liteLLM": True,
+        "legacyAISDK": True,
+        "enhancedAnalytics": True,
+        "rateLimiting": True,
+        "rolloutPercent": 100,
+    }
     assert await channels.call("features:set", liteLLM=False, rolloutPercent=12.5) == {
         **before,
         "liteLLM": False,

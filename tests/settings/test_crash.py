@@ -94,7 +94,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ACTIONS)
 def test_no_key_and_no_ciphertext_is_ever_lost(actions: list[tuple[str, int | None]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -136,7 +136,7 @@ async def test_when_neither_takes_the_change_it_is_an_error(installation: Instal
     installation.file.chmod(0o444)
     installation.path.unlink()
     async with installation.store() as store:
-        with pytest.raises(SettingsNotWritten, match="^Failed to write settings: "):
+        with pytest.raises(SettingsNotWritten, match=r"^Failed to write settings: "):
             await store.set({"thinkingBudget": "high"})
     assert installation.in_file() == SETTINGS
 

@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from sidecar.settings.document import NotAnObject, equal, members, patched, render, same, text_of, value_of
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @given(st.dictionaries(st.text(), JSON, max_size=5))
@@ -36,9 +40,23 @@ def test_a_value_keeps_the_bytes_it_came_in(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", '{"a":1', '{"a":1}x', '{"a" 1}', '{"a":1 "b":2}', "{a:1}", '{"a":NaN}', '{"a":1,}',
-     '{"\\ud800":1}', "[" * 100_000, '{"a":' + "[" * 100_000],
-)  # fmt: skip
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"a":1',
+        '{"a":1}x',
+        '{"a" 1}',
+        '{"a":1 "b":2}',
+        "{a:1}",
+        '{"a":NaN}',
+        '{"a":1,}',
+        '{"\\ud800":1}',
+        "[" * 100_000,
+        '{"a":' + "[" * 100_000,
+    ],
+)
 def test_what_is_no_object_is_refused_without_showing_it(text: str) -> None:
     with pytest.raises(NotAnObject) as caught:
         members(text)

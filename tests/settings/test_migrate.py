@@ -23,8 +23,16 @@ def translate(settings: dict[str, Any], custom: CustomCatalogue | None = NONE) -
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("Medium", "medium"), ("minimal", "low"), ("xhigh", "high"), (1000, "low"), (4000, "medium"), (-1, "high"), (8000, "high")],
-)  # fmt: skip
+    [
+        ("Medium", "medium"),
+        ("minimal", "low"),
+        ("xhigh", "high"),
+        (1000, "low"),
+        (4000, "medium"),
+        (-1, "high"),
+        (8000, "high"),
+    ],
+)
 def test_an_old_thinking_budget_becomes_a_word(old: Any, new: str) -> None:
     assert translate({"thinkingBudget": old}) == {"thinkingBudget": new}
 
@@ -60,8 +68,12 @@ def test_provider_entries_move_to_the_ids_of_this_app_with_their_ciphertext() ->
     sealed = {"value": "abc==", "encryptionType": "electron-safe-storage"}
     old = {
         "selectedModel": {"name": "m", "provider": "xai"},
-        "providerSettings": {"xai": {"apiKey": sealed, "more": 1}, "gemini": {"apiKey": sealed}, "google": {"apiKey": 1}},
-    }  # fmt: skip
+        "providerSettings": {
+            "xai": {"apiKey": sealed, "more": 1},
+            "gemini": {"apiKey": sealed},
+            "google": {"apiKey": 1},
+        },
+    }
     new = translate(old)
     assert new["selectedModel"]["provider"] == "grok"
     assert new["providerSettings"]["grok"] == {"apiKey": sealed, "more": 1}

@@ -63,8 +63,12 @@ def test_a_switch_of_the_wrong_type_is_at_its_default() -> None:
 
 @pytest.mark.parametrize(
     ("params", "path"),
-    [({"liteLLM": 1}, "liteLLM"), ({"rolloutPercent": 101}, "rolloutPercent"), ({"rolloutPercent": True}, "rolloutPercent")],
-)  # fmt: skip
+    [
+        ({"liteLLM": 1}, "liteLLM"),
+        ({"rolloutPercent": 101}, "rolloutPercent"),
+        ({"rolloutPercent": True}, "rolloutPercent"),
+    ],
+)
 def test_wrong_params_name_the_field(params: dict[str, Any], path: str) -> None:
     with pytest.raises(InvalidParams) as caught:
         settings_change(params, {})

@@ -26,12 +26,22 @@ def test_defaults_are_valid_and_in_the_order_of_the_app() -> None:
         ("selectedChatMode", "plan", None, ["selectedChatMode"]),
         ("selectedModel", {"name": "a"}, None, ["selectedModel"]),
         ("providerSettings", [], None, ["providerSettings"]),
-        ("providerSettings", {"a": {"apiKey": {"value": "k"}}, "b": 3}, {"a": {"apiKey": {"value": "k"}}}, ["providerSettings.b"]),
-        ("supabase", {"accessToken": {"value": "t"}, "expiresIn": "soon"}, {"accessToken": {"value": "t"}}, ["supabase.expiresIn"]),
+        (
+            "providerSettings",
+            {"a": {"apiKey": {"value": "k"}}, "b": 3},
+            {"a": {"apiKey": {"value": "k"}}},
+            ["providerSettings.b"],
+        ),
+        (
+            "supabase",
+            {"accessToken": {"value": "t"}, "expiresIn": "soon"},
+            {"accessToken": {"value": "t"}},
+            ["supabase.expiresIn"],
+        ),
         ("aws", {"accessKeyId": {"value": 1}, "region": "eu"}, {"region": "eu"}, ["aws.accessKeyId"]),
         ("scalixProBudget", {"maxBudget": float("inf")}, {}, ["scalixProBudget.maxBudget"]),
     ],
-)  # fmt: skip
+)
 def test_only_the_part_that_is_wrong_falls_back(key: str, value: Any, rest: Any, paths: list[str]) -> None:
     kept, problems = fitting(key, value)
     assert kept == rest

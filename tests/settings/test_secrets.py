@@ -86,7 +86,7 @@ async def test_ciphertext_handed_back_is_not_sealed_twice() -> None:
 async def test_a_host_that_cannot_encrypt_stops_the_write() -> None:
     host = Host()
     host.refusing = True
-    with pytest.raises(SecretLocked, match="Failed to write settings: .*providerSettings.a.apiKey") as caught:
+    with pytest.raises(SecretLocked, match=r"Failed to write settings: .*providerSettings.a.apiKey") as caught:
         await Vault(host.bridge()).seal(settings(a={"value": "sk-very-secret"}), {})
     assert "very-secret" not in str(caught.value) + json.dumps(caught.value.data())
 

@@ -180,7 +180,7 @@ async def test_null_removes_and_a_wrong_value_changes_nothing(installation: Inst
             ({"providerSettings": {"a": {"apiKey": "sk-bare-text"}}}, "providerSettings.a.apiKey"),
             ({"x": float("nan")}, "'x'"),
         ):
-            with pytest.raises(ValidationFailed, match="^Failed to write settings: ") as caught:
+            with pytest.raises(ValidationFailed, match=r"^Failed to write settings: ") as caught:
                 await store.set(partial)
             assert caught.value.path == path
             assert "bare" not in str(caught.value)
@@ -209,9 +209,13 @@ async def test_what_the_app_writes_later_is_merged_and_what_it_drops_is_restored
         await store.migrate()
         await store.set({"autoFallback": True})
         installation.write_file(
-            {"telemetryUserId": "me", "selectedModel": FULL["selectedModel"], "releaseChannel": "beta",
-             "providerSettings": {**FULL["providerSettings"], "google": {"apiKey": {"value": "g"}}}}
-        )  # fmt: skip
+            {
+                "telemetryUserId": "me",
+                "selectedModel": FULL["selectedModel"],
+                "releaseChannel": "beta",
+                "providerSettings": {**FULL["providerSettings"], "google": {"apiKey": {"value": "g"}}},
+            }
+        )
         settings = await store.load()
         assert settings.auto_fallback is True
         assert settings.provider_settings["google"].api_key == SecretText("g")
@@ -226,7 +230,7 @@ async def test_a_file_reset_by_the_app_and_a_deleted_file_come_back(installation
         await store.migrate()
         installation.write_file({**defaults(), "telemetryUserId": "new", "hasRunBefore": True})
         await store.load()
-        assert installation.in_file() == {**FULL, **{k: v for k, v in defaults().items() if k not in FULL}, "hasRunBefore": True}  # fmt: skip
+        assert installation.in_file() == {**defaults(), **FULL, "hasRunBefore": True}
         known = installation.in_file()
         installation.file.unlink()
         await store.load()
@@ -247,8 +251,11 @@ async def test_a_change_by_another_process_is_seen_at_once(installation: Install
 async def test_secrets_are_shown_open_stored_sealed_and_asked_for_once(installation: Installation) -> None:
     sealed = {name: installation.host.seal(name) for name in ("a", "b", "t")}
     installation.write_file(
-        {"providerSettings": {"a": {"apiKey": sealed["a"]}, "b": {"apiKey": sealed["b"]}}, "githubAccessToken": sealed["t"]}
-    )  # fmt: skip
+        {
+            "providerSettings": {"a": {"apiKey": sealed["a"]}, "b": {"apiKey": sealed["b"]}},
+            "githubAccessToken": sealed["t"],
+        }
+    )
     async with installation.store() as store:
         await store.migrate()
         shown = await store.get_for_host()
@@ -328,7 +335,7 @@ async def test_a_read_only_file_is_told_and_nothing_changes(installation: Instal
     async with installation.store() as store:
         await store.migrate()
         installation.file.chmod(0o444)
-        with pytest.raises(SettingsNotWritten, match="^Failed to write settings: the file is read-only"):
+        with pytest.raises(SettingsNotWritten, match=r"^Failed to write settings: the file is read-only"):
             await store.set({"hasRunBefore": True})
         assert (await store.get_for_host())["hasRunBefore"] is False
     assert installation.in_table() == installation.in_file() == FULL
@@ -354,7 +361,7 @@ async def test_a_damaged_file_is_kept_reported_and_never_replaced_by_defaults(in
         for attempt in (store.get_for_host(), store.migrate(), store.migrate(dry_run=True)):
             with pytest.raises(SettingsUnreadable):
                 await attempt
-        with pytest.raises(SettingsUnreadable, match="^Failed to write settings: "):
+        with pytest.raises(SettingsUnreadable, match=r"^Failed to write settings: "):
             await store.set({"hasRunBefore": True})
     assert installation.file.read_bytes() == broken
     (copy,) = installation.beside(".recovery-")
