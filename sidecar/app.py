@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
 import anyio.abc
 import structlog
 
@@ -22,7 +24,10 @@ from protocol.lifecycle import (
     ServerCapabilities,
     ServerInfo,
 )
+from protocol.usage import UserBudget
 from sidecar import __version__
+from sidecar.account.budget import USER_SERVICE, budget_or_none
+from sidecar.account.help_chat import HELP_BASE, HelpChat
 from sidecar.build_info import SERVER_NAME, build_id
 from sidecar.catalog.catalog import Catalog
 from sidecar.chat.events import Render, StreamLane
@@ -30,12 +35,14 @@ from sidecar.chat.parts import ChatParts
 from sidecar.chat.planner import TurnPlanner
 from sidecar.chat.service import ChatService
 from sidecar.engines.select import Engines
-from sidecar.errors import InvalidParams, SidecarError
+from sidecar.errors import FeatureDisabled, InvalidParams, SidecarError, StoreError
+from sidecar.handlers import account as account_channels
 from sidecar.handlers import chat as chat_channels
 from sidecar.handlers import language_models as model_channels
 from sidecar.handlers.local_models import LocalModelHandlers
 from sidecar.handlers.params import convert
 from sidecar.handlers.settings import SettingsHandlers
+from sidecar.lifecycle import process_alive
 from sidecar.paths import AppPaths, app_paths
 from sidecar.routing.inputs import Environment
 from sidecar.routing.runner import Router
@@ -43,9 +50,12 @@ from sidecar.rpc import router as rpc_router
 from sidecar.rpc.dispatcher import Dispatcher
 from sidecar.rpc.host import HostLink
 from sidecar.rpc.outbox import Outbox
+from sidecar.secret import SecretText
 from sidecar.settings.secrets import SecretsBridge
+from sidecar.settings.selection import SelectionKeeper
 from sidecar.settings.store import SettingsStore
 from sidecar.store.database import Database
+from sidecar.store.turns import has_unfinished, mark_interrupted
 from sidecar.transport.base import Transport
 
 log = structlog.get_logger("sidecar.app")
@@ -173,7 +183,12 @@ class Application:
 
     async def _shutdown(self) -> None:
         if self._services is not None:
-            await self._services.chat.cancel_all()
+            await self._services.cancel_all()
+
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run in the background, as long as the host is there."""
+        if self._tasks is not None:
+            self._tasks.start_soon(work)
 
     # --- the way out ---------------------------------------------------------------------------------------------
 
@@ -190,14 +205,20 @@ class Services:
     """Everything that works on one installation's files."""
 
     def __init__(self, application: Application, environ: Mapping[str, str], paths: AppPaths) -> None:
-        self.database = Database(paths.database)
+        self._application = application
+        self._environ = environ
+        self._test_build = environ.get("E2E_TEST_BUILD") == "true"
         host = application.host_side
+        self.database = Database(paths.database)
         self.settings = SettingsStore(
             self.database, paths.settings_file, environ=environ, secrets=host.secrets_bridge()
         )
-        self.catalog = Catalog(self.database)
-        self._environ = environ
+        self.settings_handlers = SettingsHandlers(self.settings, application.notify)
+        selection = SelectionKeeper(self.settings)
+        self.catalog = Catalog(self.database, on_removed=selection.removed, on_renamed=selection.renamed)
         self.environment = Environment(environ)
+        self.engines = Engines(environ)
+        self.caller = Router(self.engines)
         self.planner = TurnPlanner(
             database=self.database,
             settings=self.settings,
@@ -205,46 +226,100 @@ class Services:
             environment=self.environment,
             host=host,
             paths=paths,
-            test_build=environ.get("E2E_TEST_BUILD") == "true",
+            test_build=self._test_build,
         )
-        self._application = application
-        self.engines = Engines(environ)
-        self.caller = Router(self.engines)
-        parts = ChatParts(
-            database=self.database,
-            planner=self.planner,
-            caller=self.caller,
-            host=host,
+        self.chat = ChatService(
+            ChatParts(
+                database=self.database,
+                planner=self.planner,
+                caller=self.caller,
+                host=host,
+                open_lane=application.open_lane,
+                notify=application.notify,
+                limits=self._limits,
+                chunk_mode=lambda: host.capabilities.chunks,
+                check_enabled=self.settings.ensure_enabled,
+                price=lambda _target, _usage: None,
+            )
+        )
+        self.help = HelpChat(
+            engine=self.engines,
+            key=self._pro_key,
+            base=environ.get("SCALIX_HELP_URL") or HELP_BASE,
             open_lane=application.open_lane,
-            notify=application.notify,
-            limits=self._limits,
-            chunk_mode=lambda: host.capabilities.chunks,
-            check_enabled=self.settings.ensure_enabled,
-            price=lambda _target, _usage: None,
+            spawn=application.spawn,
         )
-        self.chat = ChatService(parts)
 
     def register(self, router: rpc_router.Router) -> None:
         """Announce every channel."""
         router.add(model_channels.LanguageModelHandlers(self.catalog).methods(), model_channels.SCALAR_PARAM)
         router.add(LocalModelHandlers(lambda: self._environ).methods())
         router.add(chat_channels.ChatHandlers(self.chat, self.planner.count_tokens).methods(), chat_channels.SCALARS)
-        router.add(SettingsHandlers(self.settings, self._application.notify).methods())
+        router.add(account_channels.AccountHandlers(self.help, self._budget).methods(), account_channels.SCALARS)
+        router.add(self.settings_handlers.methods())
 
     async def features(self) -> dict[str, Any]:
-        """The rollout switches as ``initialize`` reports them."""
-        return await self.settings.features()
+        """The rollout switches as ``initialize`` reports them; ``disabled`` says who serves this user instead."""
+        features = await self.settings.features()
+        try:
+            await self.settings.ensure_enabled()
+        except FeatureDisabled as error:
+            return {**features, "disabled": {"message": error.message, **error.data()}}
+        return features
 
     async def run_background(self) -> None:
-        """What may happen once the host has its answer."""
+        """What may happen once the host has its answer. Nothing here may fail a chat."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.engines.warm)
+            tasks.start_soon(self._tidy)
+
+    async def cancel_all(self) -> None:
+        """Stop every stream; each has said its last word when this returns."""
+        await self.chat.cancel_all()
+        await self.help.cancel_all()
 
     async def aclose(self) -> None:
         """Close connections, then the database."""
         await self.engines.aclose()
         await self.database.aclose()
 
+    async def _tidy(self) -> None:
+        await self.settings.load()  # imports pydantic on a worker thread, so that the first chat need not
+        if not self._environ.get("SCALIX_NO_MIGRATION"):
+            await self.settings_handlers.migrate_at_start()
+        try:
+            await self._close_interrupted_turns()
+            await self.planner.clean_up()
+        except StoreError as error:
+            log.warning("unfinished turns were not looked at", code=error.code.value)
+
+    async def _close_interrupted_turns(self) -> None:
+        if not await self.database.read(has_unfinished):
+            return
+        chats = await self.database.write(
+            lambda connection: mark_interrupted(
+                connection, alive=process_alive, own=os.getpid(), own_start=_STARTED_AT, now=int(time.time())
+            )
+        )
+        log.warning("turns of a process that died are marked interrupted", chats=chats)
+
+    async def _pro_key(self) -> SecretText | None:
+        return (await self.settings.load()).pro_api_key
+
+    async def _budget(self) -> UserBudget | None:
+        return await budget_or_none(
+            self.engines.http.get,
+            base=self.environment.get("SCALIX_API_URL") or USER_SERVICE,
+            key=await self._pro_key(),
+            version=__version__,
+            test_build=self._test_build,
+        )
+
     async def _limits(self) -> tuple[LimitsReport, bool]:
         return LimitsReport(requests_today=0, tokens_used=0, remaining_requests=None), False
+
+
+_STARTED_AT: Final = int(time.time())
 
 
 def default_user_data() -> Path:

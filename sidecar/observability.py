@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Final
 
 # structlog's console renderer imports rich when it can: 60 ms before the first answer, for something that logs JSON.
-sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+_hidden: dict[str, Any] = {} if "rich" in sys.modules else {"rich": None}
+sys.modules.update(_hidden)
 import structlog  # noqa: E402
 
-if sys.modules["rich"] is None:
-    del sys.modules["rich"]
+for _name in _hidden:
+    del sys.modules[_name]
 
 from sidecar.redaction import redact  # noqa: E402
 

@@ -10,6 +10,7 @@ import anyio
 import msgspec
 import structlog
 
+from protocol.usage import UserBudget
 from sidecar.errors import ProviderError, SidecarError
 from sidecar.routing.keys import checked_pro_key
 from sidecar.secret import SecretText
@@ -26,14 +27,6 @@ Fetch = Callable[[str, Mapping[str, str]], Awaitable[tuple[int, bytes]]]
 """``(url, headers) -> (status, body)``; raises ``ProviderError`` when there is no answer."""
 
 log = structlog.get_logger("sidecar.account")
-
-
-class UserBudget(msgspec.Struct, frozen=True, rename="camel"):
-    """Result of ``get-user-budget``, in credits; the date in ISO 8601 UTC."""
-
-    used_credits: float
-    total_credits: float
-    budget_reset_date: str
 
 
 class _UserInfo(msgspec.Struct):

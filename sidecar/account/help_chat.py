@@ -8,7 +8,7 @@ connection.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 import anyio
@@ -41,7 +41,7 @@ class HelpChat:
         key: Callable[[], Awaitable[SecretText | None]],
         base: str,
         open_lane: Callable[[str, Callable[[int], Any], float], Any],
-        spawn: Callable[[Callable[[], Awaitable[None]]], None],
+        spawn: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
     ) -> None:
         self._engine = engine
         self._key = key

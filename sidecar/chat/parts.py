@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import msgspec
@@ -11,7 +10,8 @@ import msgspec
 from protocol.chat import ChatStreamParams, LimitsReport, ModelRef
 from sidecar.chat.attachments import StoredAttachment
 from sidecar.chat.events import Notify, OpenLane
-from sidecar.engines.base import Message, ModelCall, Target, Usage
+from sidecar.engines.base import Message, Target, Usage
+from sidecar.routing.runner import Router
 from sidecar.store.chats import ChatRecord, Turn
 from sidecar.store.database import Database
 
@@ -54,19 +54,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The same call over the files as an answer would leave them (auto-fix)."""
 
 
-class Caller(Protocol):
-    """Makes routed model calls (``routing.runner``)."""
-
-    def run(
-        self,
-        candidates: Sequence[Target],
-        make_call: Callable[[Target, int], ModelCall],
-        *,
-        allow_fallback: bool,
-        on_fallback: Callable[[Target, Target, str], None],
-    ) -> AbstractAsyncContextManager[Any]: ...
-
-
 class Planner(Protocol):
     """Turns a request and the chat's rows into a plan: settings, context, system prompt, candidates."""
 
@@ -99,7 +86,7 @@ class ChatParts(msgspec.Struct, frozen=True, kw_only=True):
 
     database: Database
     planner: Planner
-    caller: Caller
+    caller: Router
     host: Host
     open_lane: OpenLane
     notify: Notify

@@ -45,6 +45,7 @@ from sidecar.engines.base import (
     Usage,
 )
 from sidecar.errors import SidecarError, StoreError
+from sidecar.routing.runner import RoutedStream
 from sidecar.store.chats import Turn, load_chat, save_content, set_title_if_null
 from sidecar.store.turns import TurnState, finish_turn
 
@@ -104,6 +105,7 @@ class ChatSession:
             raise
         with anyio.CancelScope(shield=True):
             return await self._conclude(failure, cancelled=scope.cancelled_caught)
+        raise AssertionError("unreachable: a shielded scope is not cancelled")
 
     # --- before the stream ---------------------------------------------------------------------------------------
 
@@ -206,23 +208,19 @@ class ChatSession:
 
         usage: Usage | None = None
         earlier = len(self._ending.attempts)
-        routed: Any = None
+        routed = self._parts.caller.run(
+            plan.candidates, make_call, allow_fallback=plan.allow_fallback, on_fallback=self._fell_back
+        )
         try:
-            async with self._parts.caller.run(
-                plan.candidates, make_call, allow_fallback=plan.allow_fallback, on_fallback=self._fell_back
-            ) as routed:
+            async with routed:
                 async for batch in routed:
                     usage = self._take(batch, on_text, on_reasoning) or usage
         except SidecarError as error:
             if plan.engine and error.request_id is None:
                 error.request_id = request_id
-            reports = error.extra.get("attempts")
-            if reports is not None:
-                self._ending.attempts[earlier:] = attempt_reports(reports)
             raise
         finally:
-            if routed is not None:
-                self._settle(routed, earlier, usage)
+            self._settle(routed, earlier, usage)
 
     def _take(
         self, batch: list[Event], on_text: Callable[[str], None], on_reasoning: Callable[[str], None]
@@ -246,10 +244,10 @@ class ChatSession:
             self._marks.mark("first_patch")
         return usage
 
-    def _settle(self, routed: Any, earlier: int, usage: Usage | None) -> None:
+    def _settle(self, routed: RoutedStream, earlier: int, usage: Usage | None) -> None:
         """What a finished or broken call adds to the ending."""
-        ending = self._ending
-        target: Target = routed.target
+        ending, target = self._ending, routed.target
+        ending.warnings.extend(routed.warnings)
         ending.attempts[earlier:] = attempt_reports(routed.attempts)
         ending.model = ModelRef(target.provider, target.model)
         ending.context_window = target.context_window

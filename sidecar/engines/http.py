@@ -165,6 +165,19 @@ class ProviderHttp:
         finally:
             streamed.close()
 
+    async def get(self, url: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """GETs a small document: status and body. Raises ``ProviderError`` when there is no answer."""
+        session = await self._open(url)
+        proxy = proxy_for(url)
+        route: dict[str, Any] = {"proxy": proxy.url, "proxy_headers": proxy.headers or None} if proxy else {}
+        if url.startswith("https:"):
+            route["ssl"] = self._tls
+        try:
+            async with session.get(url, headers=headers, allow_redirects=False, **route) as response:
+                return response.status, await response.content.read(_INLINE_BODY)
+        except _failures() as error:
+            raise connection_failure(error, url, answering=False) from error
+
     async def _post(self, session: ClientSession, url: str, headers: Mapping[str, str], body: bytes) -> ClientResponse:
         proxy = proxy_for(url)
         route: dict[str, Any] = {"proxy": proxy.url, "proxy_headers": proxy.headers or None} if proxy else {}

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from protocol.help import HelpChatAnswer, HelpChatCancelParams, HelpChatStartParams
-from sidecar.account.budget import UserBudget
+from protocol.usage import UserBudget
 from sidecar.account.help_chat import HelpChat
 from sidecar.errors import InvalidParams
 from sidecar.handlers.params import convert

@@ -27,6 +27,16 @@ Render = Callable[[int], Any]
 """Builds the params of a coalesced notification for a ``seq``; None when there is nothing new to say."""
 
 
+class _Mark:
+    """A lane's place in the queue; ``alive`` until it is rendered or withdrawn."""
+
+    __slots__ = ("alive", "lane")
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.alive = True
+
+
 class Lane:
     """One stream's ordered way out.
 
@@ -40,7 +50,7 @@ class Lane:
         self._render = render
         self._min_interval_s = min_interval_s
         self._not_before = 0.0
-        self._marked = False
+        self._mark: _Mark | None = None
         self._seq = 0
 
     def send(self, method: str, build: Callable[[int], Any]) -> None:
@@ -53,15 +63,17 @@ class Lane:
         self._release()
         self._outbox.put(encode(Notification(method=method, params=params)))
 
-    def _release(self) -> None:
-        if self._marked:
-            self._outbox.release(self)
-
     def mark(self) -> None:
         """There is something new. Cheap when already marked."""
-        if not self._marked:
-            self._marked = True
-            self._outbox.put_mark(self)
+        if self._mark is None:
+            self._mark = _Mark(self)
+            self._outbox.put_mark(self._mark)
+
+    def withdraw(self) -> None:
+        """What was marked has been sent otherwise: its place in the queue is given up."""
+        if self._mark is not None:
+            self._mark.alive = False
+            self._mark = None
 
     def due_at(self) -> float:
         """Event-loop time before which this lane's mark has to wait."""
@@ -69,7 +81,7 @@ class Lane:
 
     def frame(self, now: float) -> bytes | None:
         """Render what is new, at the mark's turn."""
-        self._marked = False
+        self._mark = None
         params = self._render(self._seq)
         if params is None:
             return None
@@ -77,6 +89,10 @@ class Lane:
         if self._min_interval_s:
             self._not_before = now + self._min_interval_s
         return encode(Notification(method=self._method, params=params))
+
+    def _release(self) -> None:
+        if self._mark is not None:
+            self._outbox.release(self._mark)
 
     def _next_seq(self) -> int:
         seq = self._seq
@@ -89,8 +105,8 @@ class Outbox:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._queue: deque[bytes | Callable[[], bytes] | Lane] = deque()
-        self._waiting: list[Lane] = []
+        self._queue: deque[bytes | Callable[[], bytes] | _Mark] = deque()
+        self._waiting: list[_Mark] = []
         self._wake = anyio.Event()
         self._idle = anyio.Event()
         self._gone = False
@@ -111,21 +127,22 @@ class Outbox:
         self._queue.append(frame)
         self._wake.set()
 
-    def put_mark(self, lane: Lane) -> None:
+    def put_mark(self, mark: _Mark) -> None:
         """Queue a lane's mark, now or when its interval is over."""
         if self._gone:
             return
-        if lane.due_at() and lane.due_at() > anyio.current_time():
-            self._waiting.append(lane)
+        due = mark.lane.due_at()
+        if due and due > anyio.current_time():
+            self._waiting.append(mark)
         else:
-            self._queue.append(lane)
+            self._queue.append(mark)
         self._wake.set()
 
-    def release(self, lane: Lane) -> None:
+    def release(self, mark: _Mark) -> None:
         """A frame of this lane is about to be queued: what is marked must leave before it, not after."""
-        if lane in self._waiting:
-            self._waiting.remove(lane)
-            self._queue.append(lane)
+        if mark in self._waiting:
+            self._waiting.remove(mark)
+            self._queue.append(mark)
 
     async def run(self) -> None:
         """The pump. Returns when the host is gone; cancelled at the end of the process."""
@@ -155,7 +172,7 @@ class Outbox:
         if not self._waiting:
             await self._wake.wait()
             return
-        due = min(lane.due_at() for lane in self._waiting)
+        due = min(mark.lane.due_at() for mark in self._waiting)
         with anyio.CancelScope(deadline=due):
             await self._wake.wait()
 
@@ -163,9 +180,9 @@ class Outbox:
         if not self._waiting:
             return
         now = anyio.current_time()
-        due = [lane for lane in self._waiting if lane.due_at() <= now]
-        for lane in due:
-            self.release(lane)
+        due = [mark for mark in self._waiting if mark.lane.due_at() <= now]
+        for mark in due:
+            self.release(mark)
 
     def _next_write(self) -> bytes:
         frames: list[bytes] = []
@@ -173,8 +190,8 @@ class Outbox:
         now = anyio.current_time()
         while self._queue and size < WRITE_BYTES:
             item = self._queue.popleft()
-            if isinstance(item, Lane):
-                frame = item.frame(now)
+            if isinstance(item, _Mark):
+                frame = item.lane.frame(now) if item.alive else None
                 if frame is None:
                     continue
             else:

@@ -18,6 +18,8 @@ TurnState = Literal["running", "completed", "cancelled", "errored", "interrupted
 INTERRUPTED_SUFFIX: Final = "[Response interrupted]"
 """Ends an answer whose process died, as ``[Response cancelled by user]`` ends a cancelled one."""
 
+_A_DAY_S: Final = 86_400
+
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS sidecar_turns (
     stream_id TEXT PRIMARY KEY,
@@ -88,15 +90,28 @@ def finish_turn(connection: sqlite3.Connection, stream_id: str, state: TurnState
     )
 
 
-def mark_interrupted(connection: sqlite3.Connection, *, alive: Callable[[int], bool], own: int) -> list[int]:
+def has_unfinished(connection: sqlite3.Connection) -> bool:
+    """Whether any turn is recorded as running; a plain read, so that a start without any takes no write lock."""
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'sidecar_turns'").fetchone()
+    if found is None:
+        return False
+    return connection.execute("SELECT 1 FROM sidecar_turns WHERE state = 'running' LIMIT 1").fetchone() is not None
+
+
+def mark_interrupted(
+    connection: sqlite3.Connection, *, alive: Callable[[int], bool], own: int, own_start: int, now: int
+) -> list[int]:
     """Close the turns that a dead process left running; returns their chat ids.
 
     The text that was saved stays, followed by ``[Response interrupted]``. Nothing is re-run: outside effects may have
-    happened already.
+    happened already. ``own`` is this process, started at ``own_start`` (seconds since the epoch): its own turns are
+    alive, an older turn with its pid belonged to somebody else. No turn lasts longer than a day.
     """
     chats: list[int] = []
     for row in connection.execute("SELECT * FROM sidecar_turns WHERE state = 'running'").fetchall():
-        if row["process_id"] != own and alive(row["process_id"]):
+        young = now - row["started_at"] < _A_DAY_S
+        lives = row["started_at"] >= own_start if row["process_id"] == own else alive(row["process_id"])
+        if young and lives:
             continue
         finish_turn(connection, row["stream_id"], "interrupted")
         message = connection.execute(

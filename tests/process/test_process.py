@@ -66,14 +66,26 @@ async def test_nothing_but_the_protocol_reaches_stdout(tmp_path: Path) -> None:
         assert stray in host.stderr
 
 
-async def test_litellm_is_not_imported_before_the_first_answer(tmp_path: Path) -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "sidecar"]
-    async with process_host(tmp_path, command=command) as host:
+PROBE = textwrap.dedent(
+    """
+    import sys
+    from sidecar.app import Application
+
+    def report(self):
+        heavy = {"litellm", "aiohttp", "pydantic", "rich", "typer", "openai", "tiktoken"}
+        print("loaded at the first answer:", sorted(heavy & set(sys.modules)), file=sys.stderr, flush=True)
+
+    Application._start_background = report
+    from sidecar.__main__ import main
+    main()
+    """
+)
+
+
+async def test_nothing_heavy_is_imported_before_the_first_answer(tmp_path: Path) -> None:
+    async with process_host(tmp_path, command=[sys.executable, "-c", PROBE]) as host:
         await host.initialize()
-        imported = {line.rpartition(b"|")[2].strip() for line in host.stderr.splitlines()}
-    assert b"sidecar.app" in imported
-    heavy = {b"litellm", b"aiohttp", b"pydantic", b"rich", b"typer", b"openai", b"tiktoken"}
-    assert not heavy & imported
+    assert b"loaded at the first answer: []" in host.stderr
 
 
 async def test_end_of_stdin_saves_and_exits_with_zero(place: Installation) -> None:
