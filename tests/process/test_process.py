@@ -69,6 +69,7 @@ async def test_nothing_but_the_protocol_reaches_stdout(tmp_path: Path) -> None:
 PROBE = textwrap.dedent(
     """
     import sys
+    import sidecar.observability  # first, as in the real start
     from sidecar.app import Application
 
     def report(self):
