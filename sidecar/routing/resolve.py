@@ -26,7 +26,7 @@ from sidecar.routing.inputs import (
     RoutingSettings,
 )
 from sidecar.routing.keys import find_key, locked, pro_key
-from sidecar.routing.pro import engine_modes_on, pro_target, proxy_target, served_by_pro
+from sidecar.routing.pro import engine_modes_on, pro_target, proxy_target, served_by_pro, takes_files
 from sidecar.secret import SecretText
 
 AUTO_ORDER: Final = (
@@ -136,7 +136,8 @@ class _Resolver:
             if other == ModelChoice(choice.provider, choice.name):
                 other = AUTO_ORDER[1]
             targets = [door(choice), door(other)]
-        if self._settings.auto_fallback:
+        if self._settings.auto_fallback and not any(map(takes_files, targets)):
+            # Not after the engine: its prompt has no code base in it for anybody else to read.
             targets += self._keyed(AUTO_ORDER, spread=False)
         return Route(targets=tuple(targets), allow_fallback=True, warnings=tuple(self._warnings))
 
