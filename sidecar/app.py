@@ -39,10 +39,12 @@ from sidecar.errors import FeatureDisabled, InvalidParams, SidecarError, StoreEr
 from sidecar.handlers import account as account_channels
 from sidecar.handlers import chat as chat_channels
 from sidecar.handlers import language_models as model_channels
+from sidecar.handlers import llm as llm_channels
 from sidecar.handlers.local_models import LocalModelHandlers
 from sidecar.handlers.params import convert
 from sidecar.handlers.settings import SettingsHandlers
 from sidecar.lifecycle import process_alive
+from sidecar.llm.service import LlmService
 from sidecar.paths import AppPaths, app_paths
 from sidecar.routing.inputs import Environment
 from sidecar.routing.runner import Router
@@ -250,12 +252,21 @@ class Services:
             spawn=application.spawn,
         )
 
+        self.llm = LlmService(
+            caller=self.caller,
+            route=self.planner.route,
+            open_lane=application.open_lane,
+            check_enabled=self.settings.ensure_enabled,
+            settled=lambda _request, _attempts, _usage, _target: None,
+        )
+
     def register(self, router: rpc_router.Router) -> None:
         """Announce every channel."""
         router.add(model_channels.LanguageModelHandlers(self.catalog).methods(), model_channels.SCALAR_PARAM)
         router.add(LocalModelHandlers(lambda: self._environ).methods())
         router.add(chat_channels.ChatHandlers(self.chat, self.planner.count_tokens).methods(), chat_channels.SCALARS)
         router.add(account_channels.AccountHandlers(self.help, self._budget).methods(), account_channels.SCALARS)
+        router.add(llm_channels.LlmHandlers(self.llm).methods(), llm_channels.SCALARS)
         router.add(self.settings_handlers.methods())
 
     async def features(self) -> dict[str, Any]:
@@ -276,6 +287,7 @@ class Services:
     async def cancel_all(self) -> None:
         """Stop every stream; each has said its last word when this returns."""
         await self.chat.cancel_all()
+        await self.llm.cancel_all()
         await self.help.cancel_all()
 
     async def aclose(self) -> None:

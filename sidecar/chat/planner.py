@@ -107,6 +107,10 @@ class TurnPlanner:
             return ModelRef(choice.provider, choice.name)
         return ModelRef(target.provider, target.model)
 
+    async def route(self, choice: ModelChoice) -> Route:
+        """The candidates for a single call, outside any chat. Raises what ``find_route`` raises."""
+        return self._route(choice, await self._settings.load(), await catalog_snapshot(self._catalog))
+
     async def clean_up(self) -> None:
         """Delete attachments of long ago."""
         await self._attachments.remove_old()

@@ -21,7 +21,7 @@ def convert(params: dict[str, Any], type_: type[S]) -> S:
     Raises ``InvalidParams`` with ``path`` naming the field (``attachments[0].name``).
     """
     try:
-        return msgspec.convert(params, type_)
+        return msgspec.convert({name: value for name, value in params.items() if value is not None}, type_)
     except msgspec.ValidationError as error:
         text = str(error)
         at = _PATH.search(text)

@@ -12,6 +12,7 @@ from sidecar.engines.base import (
     Message,
     Part,
     ReasoningPart,
+    Target,
     TextPart,
     Tool,
     ToolCallPart,
@@ -20,6 +21,8 @@ from sidecar.engines.base import (
 from sidecar.errors import InvalidParams
 
 _DATA_URL: Final = "data:"
+_SDK_NAME: Final = {"openai-responses": "openai", "anthropic": "anthropic", "google": "google", "cohere": "cohere"}
+"""The AI SDK's names of the option bags, by dialect."""
 
 
 def messages(prompt: list[Any]) -> tuple[Message, ...]:
@@ -114,3 +117,14 @@ def _signature(options: dict[str, Any] | None) -> str | None:
 
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def options_of(target: Target, options: dict[str, dict[str, Any]] | None) -> dict[str, Any]:
+    """The members for this target's provider, by our provider id or the AI SDK's name of its dialect."""
+    if not options:
+        return {}
+    names = (target.provider, _SDK_NAME.get(target.dialect, ""), "openaiCompatible")
+    merged: dict[str, Any] = {}
+    for name in reversed(names):
+        merged.update(options.get(name) or {})
+    return merged

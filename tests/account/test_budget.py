@@ -1,0 +1,86 @@
+"""``get-user-budget`` (app contract 13.2)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from protocol.errors import ErrorCode
+from protocol.usage import UserBudget
+from sidecar.account.budget import budget_or_none
+from sidecar.errors import ProviderError
+from sidecar.secret import SecretText
+
+pytestmark = pytest.mark.anyio
+
+KEY = SecretText("scalix_" + "k" * 20)
+INFO = {"user_info": {"spend": 2.5, "max_budget": 10, "budget_reset_at": "2026-12-01T00:00:00+00:00"}}
+Reply = tuple[int, bytes] | Exception
+
+
+class Service:
+    """Answers in order; the last one stays."""
+
+    def __init__(self, *replies: Reply) -> None:
+        self.replies = list(replies)
+        self.asked: list[tuple[str, Mapping[str, str]]] = []
+
+    async def fetch(self, url: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        self.asked.append((url, headers))
+        reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+
+async def ask(service: Service, key: SecretText | None = KEY, *, test_build: bool = False) -> UserBudget | None:
+    return await budget_or_none(service.fetch, base="http://api/v1/", key=key, version="1.2.3", test_build=test_build)
+
+
+async def test_money_becomes_credits_and_the_date_utc() -> None:
+    service = Service((200, json.dumps(INFO).encode()))
+    assert await ask(service) == UserBudget(37.5, 150.0, "2026-12-01T00:00:00.000Z")
+    url, headers = service.asked[0]
+    assert url == "http://api/v1/user/info"
+    assert headers["X-Scalix-Client"] == "desktop-app"
+    assert headers["Authorization"] == f"Bearer {KEY.reveal()}"
+
+
+@pytest.mark.parametrize("reply", [(401, b"{}"), (403, b""), (404, b"<html>"), (200, b"nonsense"), (200, b"{}")])
+async def test_what_will_not_get_better_is_asked_once(reply: Reply) -> None:
+    service = Service(reply)
+    assert await ask(service) is None
+    assert len(service.asked) == 1
+
+
+@pytest.mark.parametrize("key", [None, SecretText("sk-other"), SecretText("scalix_short")])
+async def test_without_a_scalix_key_nothing_is_asked(key: SecretText | None) -> None:
+    service = Service((200, json.dumps(INFO).encode()))
+    assert await ask(service, key) is None
+    assert service.asked == []
+
+
+async def test_a_test_build_has_no_budget() -> None:
+    service = Service((200, json.dumps(INFO).encode()))
+    assert await ask(service, test_build=True) is None
+
+
+async def test_server_and_network_failures_are_tried_three_times() -> None:
+    from sidecar.account.budget import client_headers, user_budget
+
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    failure = ProviderError("no network", code=ErrorCode.NETWORK)
+    service = Service((503, b""), failure, (200, json.dumps(INFO).encode()))
+    headers = client_headers(KEY, "1")
+    found = await user_budget(service.fetch, base="http://api/v1", headers=headers, sleep=sleep)
+    assert found is not None
+    assert pauses == [1.0, 2.0]
+    service = Service((500, b""))
+    assert await user_budget(service.fetch, base="http://api/v1", headers=headers, sleep=sleep) is None
+    assert len(service.asked) == 3
