@@ -41,6 +41,8 @@ class Ending(msgspec.Struct, kw_only=True):
     usage: UsageReport = msgspec.field(default_factory=UsageReport)
     attempts: list[AttemptReport] = msgspec.field(default_factory=list)
     warnings: list[str] = msgspec.field(default_factory=list)
+    engine: bool = False
+    """The Pro engine served it: its request id is part of an error's text (app contract 7.9)."""
     summary: str | None = None
     applied: ApplyResult = msgspec.field(default_factory=ApplyResult)
     passed_on: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -109,7 +111,7 @@ def error_notification(ending: Ending, seq: int, error: SidecarError) -> ChatErr
         chat_id=ending.chat_id,
         stream_id=ending.stream_id,
         seq=seq,
-        error=error_sentence(error),
+        error=error_sentence(error, engine=ending.engine),
         code=error.code,
         kind=error.kind,
         retryable=error.retryable,
@@ -123,13 +125,13 @@ def error_notification(ending: Ending, seq: int, error: SidecarError) -> ChatErr
     )
 
 
-def error_sentence(error: SidecarError) -> str:
+def error_sentence(error: SidecarError, *, engine: bool = False) -> str:
     """The text the user sees: the app's prefix, the engine's request id, the message, the vendor's details."""
     if isinstance(error, ApplyFailed):
         return error.message
     if error.code is ErrorCode.INTERNAL:
         return f"{INTERNAL_ERROR_PREFIX}{error.message}"
-    request = f"[Request ID: {error.request_id}] " if error.request_id else ""
+    request = f"[Request ID: {error.request_id}] " if engine and error.request_id else ""
     details = error.details if isinstance(error, ProviderError) else None
     tail = f"\n\nDetails: {details}" if details and details not in error.message else ""
     return f"{AI_ERROR_PREFIX}{request}{error.message}{tail}"

@@ -170,6 +170,7 @@ class ChatSession:
     async def _converse(self) -> None:
         plan = await self._parts.planner.plan(self._params, self._prepared, self._turn)
         self._marks.mark("context")
+        self._ending.engine = plan.engine
         self._ending.warnings.extend(plan.warnings)
         if plan.substitutions:
             self._view.answer = AnswerText(plan.substitutions)

@@ -1,0 +1,329 @@
+"""A whole turn from the database and the app's folder (app contract 7, 11, 12, 13), over the wire."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.app_database import insert_app, insert_message, insert_prompt
+from tests.host import Json, RpcError, memory_host, process_host
+from tests.installation import Installation, installation
+from tests.providers.server import Answer, Pause
+from tests.providers.streams import openai_chat_stream
+
+pytestmark = pytest.mark.anyio
+
+PATCH = {"capabilities": {"chunks": "patch"}}
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n0000").decode()
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Installation]:
+    async with installation(tmp_path) as made:
+        yield made
+
+
+def sent(place: Installation, number: int = -1) -> list[Json]:
+    """The messages of a request as the provider got them."""
+    messages: list[Json] = place.provider.requests[number].json["messages"]
+    return messages
+
+
+def texts(place: Installation, number: int = -1) -> list[str]:
+    return [message["content"] for message in sent(place, number) if isinstance(message["content"], str)]
+
+
+async def test_the_code_base_goes_before_the_conversation(place: Installation) -> None:
+    (place.app_folder / "src").mkdir()
+    (place.app_folder / "src" / "a.ts").write_text("export const a = 1;\n")
+    (place.app_folder / ".env").write_text("SECRET=do-not-send")
+    (place.app_folder / "AI_RULES.md").write_text("Always use tabs. $& $1")
+    place.answers("ok")
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", place.stream_params(chat))
+    roles = [message["role"] for message in sent(place)]
+    assert roles == ["system", "user", "assistant", "user"]
+    system, codebase, reply, prompt = texts(place)
+    assert "Always use tabs. $& $1" in system
+    assert codebase.startswith("This is my codebase. ")
+    assert '<scalix-file path="src/a.ts">\nexport const a = 1;\n\n</scalix-file>\n\n' in codebase
+    assert reply == "OK, got it. I'm ready to help"
+    assert prompt == "hi"
+    assert "do-not-send" not in str(sent(place))
+
+
+async def test_files_of_the_request_replace_the_folder(place: Installation) -> None:
+    (place.app_folder / "disk.ts").write_text("on disk")
+    place.answers("ok")
+    async with memory_host(place.folder, **PATCH) as host:
+        files = [{"path": "given.ts", "content": "given"}]
+        await host.request("chat:stream", place.stream_params(place.chat(), files=files))
+    assert "given.ts" in texts(place)[1]
+    assert "disk.ts" not in texts(place)[1]
+
+
+async def test_an_image_reaches_the_model_and_a_text_file_stays_visible(place: Installation) -> None:
+    place.answers("ok")
+    chat = place.chat()
+    note = base64.b64encode(b"remember $& me").decode()
+    attachments = [
+        {"name": "logo.png", "type": "image/png", "data": f"data:image/png;base64,{PNG}",
+         "attachmentType": "chat-context"},
+        {"name": "note.md", "type": "text/markdown", "data": f"data:text/markdown;base64,{note}",
+         "attachmentType": "chat-context"},
+    ]  # fmt: skip
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", place.stream_params(chat, "look", attachments=attachments))
+        parts = sent(place)[-1]["content"]
+        assert "- logo.png (image/png)" in parts[0]["text"]
+        assert "remember $& me" in parts[0]["text"]
+        assert parts[1] == {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
+        await host.request("chat:stream", place.stream_params(chat, "and now?"))
+        earlier = [text for text in texts(place) if text.startswith("look")]
+        assert "remember $& me" in earlier[0]
+
+
+@pytest.mark.parametrize(
+    ("attachments", "path"),
+    [
+        ([{"name": "a.txt", "type": "t", "data": "data:;base64,AAAA"}] * 11, "attachments"),
+        ([{"name": "a.txt", "type": "t", "data": "data:;base64,A$$A"}], "attachments[0].data"),
+        ([{"name": "a.txt", "type": "t", "data": "data:;base64," + "A" * (14 * 1024 * 1024)}], "attachments[0].data"),
+    ],
+)
+async def test_attachments_past_the_limits_write_nothing(place: Installation, attachments: Any, path: str) -> None:
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        with pytest.raises(RpcError) as refused:
+            await host.request("chat:stream", place.stream_params(chat, attachments=attachments))
+    assert (refused.value.code, refused.value.data["path"]) == (-32602, path)
+    assert place.messages(chat) == []
+
+
+async def test_references_are_replaced_and_mentioned_apps_are_shown(place: Installation) -> None:
+    other = place.folder / "scalix-apps" / "shop"
+    other.mkdir()
+    (other / "shop.ts").write_text("shop code")
+    insert_app(place.database, name="Shop", path=str(other))
+    prompt_id = insert_prompt(place.database, "title", "be kind")
+    place.answers("ok")
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", place.stream_params(chat, f"@prompt:{prompt_id} @prompt:99 @app:shop"))
+    assert place.messages(chat)[0][1] == "be kind @prompt:99 @app:shop"
+    referenced = [text for text in texts(place) if text.startswith("# Referenced Apps")]
+    assert "=== Referenced App: Shop ===" in referenced[0]
+    assert "shop code" in referenced[0]
+
+
+async def test_a_selected_component_is_confined_to_the_app(place: Installation) -> None:
+    (place.app_folder / "a.tsx").write_text("one\ntwo\nthree\nfour\nfive\nsix\n")
+    component = {"id": "1", "name": "H", "relativePath": "a.tsx", "lineNumber": 2, "columnNumber": 0}
+    place.answers("ok")
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", place.stream_params(chat, selectedComponent=component))
+        assert "one\ntwo // <-- EDIT HERE\nthree\nfour\nfive" in place.messages(chat)[0][1]
+        outside = {**component, "relativePath": "../../sqlite.db"}
+        with pytest.raises(RpcError) as refused:
+            await host.request("chat:stream", place.stream_params(chat, selectedComponent=outside))
+    assert refused.value.code == -32602
+
+
+async def test_ask_mode_strips_tags_and_applies_nothing(place: Installation) -> None:
+    chat = place.chat()
+    insert_message(place.database, chat, "user", "q")
+    insert_message(place.database, chat, "assistant", 'a <scalix-write path="x">body</scalix-write> b')
+    place.answers("ok")
+    applied: list[Json] = []
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "applyResponse": True}) as host:
+        host.answer_host["host:apply-response"] = lambda params: applied.append(params) or {"updatedFiles": True}
+        await host.request("set-user-settings", {"selectedChatMode": "ask", "autoApproveChanges": True})
+        await host.request("chat:stream", place.stream_params(chat))
+    assert [text for text in texts(place) if text.startswith("a ")] == ["a  b"]
+    assert applied == []
+
+
+async def test_auto_approve_asks_the_host_before_the_end(place: Installation) -> None:
+    place.answers('<scalix-write path="a.ts">x</scalix-write>')
+    chat = place.chat()
+    asked: list[Json] = []
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "applyResponse": True}) as host:
+        host.answer_host["host:apply-response"] = lambda params: asked.append(params) or {
+            "updatedFiles": True, "extraFiles": ["b.ts"],
+        }  # fmt: skip
+        await host.request("set-user-settings", {"autoApproveChanges": True})
+        await host.request("chat:stream", place.stream_params(chat))
+        (end,) = host.terminals(chat)
+    assert asked[0]["response"] == '<scalix-write path="a.ts">x</scalix-write>'
+    assert (end["updatedFiles"], end["extraFiles"]) == (True, ["b.ts"])
+
+
+async def test_a_failed_apply_is_the_one_terminal_error(place: Installation) -> None:
+    place.answers("text")
+    chat = place.chat()
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "applyResponse": True}) as host:
+        host.answer_host["host:apply-response"] = lambda _: {"updatedFiles": False, "error": "disk full"}
+        await host.request("set-user-settings", {"autoApproveChanges": True})
+        assert await host.request("chat:stream", place.stream_params(chat)) == "error"
+        (error,) = host.terminals(chat)
+    assert error["error"] == "Sorry, there was an error applying the AI's changes: disk full"
+    assert place.messages(chat)[-1] == ("assistant", "text")
+
+
+async def test_an_unclosed_write_is_continued_without_a_seam(place: Installation) -> None:
+    first = 'Here: <scalix-write path="a.ts">const a = "be'
+    rest = 'gin";\nconst b = 2;\n</scalix-write> done'
+    place.script(openai_chat_stream([first], finish="length"), openai_chat_stream([rest]))
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", place.stream_params(chat))
+        assert host.text(chat) == first + rest
+        assert host.terminals(chat)[0]["finishReason"] == "stop"
+    assert place.messages(chat)[-1] == ("assistant", first + rest)
+    assert sent(place)[-2] == {"role": "assistant", "content": first}
+    assert "did not finish completely" in sent(place)[-1]["content"]
+    assert len(place.provider.requests) == 2
+
+
+async def test_type_errors_are_reported_and_fixed(place: Installation) -> None:
+    place.script(
+        openai_chat_stream(['<scalix-write path="a.ts">bad</scalix-write>']),
+        openai_chat_stream(['<scalix-write path="a.ts">good</scalix-write>']),
+    )
+    problem = {"file": "a.ts", "line": 1, "column": 2, "code": 2304, "message": "Cannot find <b>"}
+    rounds = [[problem], []]
+    chat = place.chat()
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "checkProblems": True}) as host:
+        host.answer_host["host:check-problems"] = lambda _: {"problems": rounds.pop(0)}
+        await host.request("set-user-settings", {"enableAutoFixProblems": True})
+        await host.request("chat:stream", place.stream_params(chat))
+        text = host.text(chat)
+    assert '<scalix-problem-report summary="1 problems">' in text
+    assert "Cannot find &lt;b&gt;" in text
+    assert text.endswith('<scalix-write path="a.ts">good</scalix-write>')
+    assert sent(place)[-1]["content"].startswith("Fix these 1 TypeScript compile-time error:")
+    codebase = next(text for text in texts(place) if text.startswith("This is my codebase."))
+    assert '<scalix-file path="a.ts">\nbad' in codebase
+
+
+async def test_the_hosts_system_prompt_and_substitutions_are_used(place: Installation) -> None:
+    place.answers("import $$SUPA", "BASE_CLIENT_CODE$$ twice $$SUPABASE_CLIENT_CODE$$")
+    chat = place.chat()
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "systemPrompt": True}) as host:
+        host.answer_host["host:system-prompt"] = lambda params: {
+            "systemPrompt": f"You work on {params['appPath']}", "substitutions": {"$$SUPABASE_CLIENT_CODE$$": "CLIENT"},
+        }  # fmt: skip
+        await host.request("chat:stream", place.stream_params(chat))
+        assert host.text(chat) == "import CLIENT twice $$SUPABASE_CLIENT_CODE$$"
+    assert texts(place)[0] == f"You work on {place.app_folder}"
+
+
+async def test_a_summary_request_holds_nothing_but_the_other_chat(place: Installation) -> None:
+    other = place.chat()
+    insert_message(place.database, other, "user", "make it blue")
+    place.answers("ok")
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", place.stream_params(place.chat(), f"Summarize from chat-id={other}"))
+    assert [message["role"] for message in sent(place)] == ["system", "user"]
+    assert texts(place)[1] == 'Summarize the following chat: <message role="user">make it blue</message>'
+
+
+async def test_counted_tokens_add_up_to_what_would_be_sent(place: Installation) -> None:
+    (place.app_folder / "a.ts").write_text("x" * 400)
+    chat = place.chat()
+    insert_message(place.database, chat, "user", "q" * 40)
+    insert_message(place.database, chat, "assistant", "a" * 40)
+    place.answers("ok")
+    async with memory_host(place.folder, **PATCH) as host:
+        counts = await host.request("chat:count-tokens", {"chatId": chat, "input": "hi"})
+        with pytest.raises(RpcError, match="Chat not found: 99"):
+            await host.request("chat:count-tokens", {"chatId": 99, "input": "hi"})
+        await host.request("chat:stream", place.stream_params(chat))
+    parts = [value for key, value in counts.items() if key not in {"totalTokens", "contextWindow"}]
+    assert counts["totalTokens"] == sum(parts)
+    assert counts["messageHistoryTokens"] == 20
+    assert counts["inputTokens"] == 1
+    system, codebase = texts(place)[:2]
+    assert counts["systemPromptTokens"] == -(-len(system) // 4)
+    assert abs(counts["codebaseTokens"] - len(codebase) // 4) < 10
+
+
+async def test_a_prompt_that_cannot_fit_is_told_before_it_is_sent(place: Installation) -> None:
+    for number in range(4):
+        (place.app_folder / f"{number}.ts").write_text("x" * 1_000_000)
+    chat = place.chat()
+    params = place.stream_params(chat, model={"provider": "openai", "name": "o3-mini"})
+    async with memory_host(place.folder, {"OPENAI_API_KEY": "sk-" + "x" * 20}, **PATCH) as host:
+        assert await host.request("chat:stream", params) == "error"
+        (error,) = host.terminals(chat)
+    assert error["code"] == "CONTEXT_LENGTH_EXCEEDED"
+    assert "200,000" in error["error"]
+    assert place.provider.requests == []
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+async def test_a_killed_process_loses_next_to_nothing_and_the_turn_is_marked(place: Installation) -> None:
+    place.script([*openai_chat_stream(["Hello"])[:2], Pause()])
+    chat = place.chat()
+    async with process_host(place.folder, **PATCH) as host:
+        await host.start("chat:stream", place.stream_params(chat))
+        await saved(place, chat, "Hello")
+        os.kill(host.process.pid, signal.SIGKILL)
+        await host.process.wait()
+    assert place.messages(chat) == [("user", "hi"), ("assistant", "Hello")]
+    async with process_host(place.folder, **PATCH) as host:
+        await saved(place, chat, "Hello\n\n[Response interrupted]")
+    assert len(place.provider.requests) == 1, "an interrupted turn is never run again by itself"
+
+
+async def saved(place: Installation, chat: int, text: str) -> None:
+    """Wait until the assistant row holds ``text``."""
+    with anyio.fail_after(10):
+        while place.messages(chat)[-1:] != [("assistant", text)]:
+            await anyio.lowlevel.checkpoint()
+
+
+async def test_a_missing_app_folder_is_a_note_and_not_a_failure(place: Installation) -> None:
+    place.app_folder.rmdir()
+    place.answers("ok")
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        assert "does not exist" in host.terminals(chat)[0]["warningMessages"][0]
+
+
+async def test_a_retryable_failure_is_tried_again_and_the_attempts_are_shown(place: Installation) -> None:
+    busy = Answer.json({"error": {"message": "busy"}}, status=503, headers={"retry-after-ms": "1"})
+    place.script(busy, busy, openai_chat_stream(["ok"]))
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        assert [a["outcome"] for a in host.terminals(chat)[0]["attempts"]] == ["error", "error", "ok"]
+
+
+async def test_too_many_requests_end_in_the_apps_words(place: Installation) -> None:
+    limited = Answer.json(
+        {"error": {"message": "Too many requests. Please try again later.", "type": "rate_limit_error"}},
+        status=429, headers={"retry-after-ms": "1"},
+    )  # fmt: skip
+    place.script(limited)
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        assert await host.request("chat:stream", place.stream_params(chat)) == "error"
+        (error,) = host.terminals(chat)
+    assert error["error"].startswith(
+        "Sorry, there was an error from the AI: Failed after 3 attempts. Last error: Too many requests."
+    )
+    assert error["code"] == "RATE_LIMIT_EXCEEDED"
+    assert len(place.provider.requests) == 3
