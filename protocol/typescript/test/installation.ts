@@ -1,0 +1,141 @@
+/** The real sidecar on a user's folder made for one test, with a scripted provider behind a custom provider row. */
+
+import { spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+import { FakeSafeStorage, PACKAGE } from "./support.js";
+
+const ROOT = resolve(PACKAGE, "../..");
+const PYTHON = process.env["SCALIX_PYTHON"] ?? join(ROOT, ".venv/bin/python");
+
+/** Why tests with the real sidecar cannot run; false when they can. */
+export const NO_SIDECAR: string | false = existsSync(PYTHON) ? false : `no Python at ${PYTHON}; set SCALIX_PYTHON`;
+export const KEY = "sk-only-in-memory";
+export const CANCELLED = "[Response cancelled by user]";
+
+/** One answer of the provider; held open after its pieces until it is let go or the caller hangs up. */
+export class Answer {
+  readonly asked: Promise<{ readonly authorization: string | undefined; readonly body: { readonly messages: unknown[] } }>;
+  readonly hungUp: Promise<void>;
+  #asked!: (request: { authorization: string | undefined; body: { messages: unknown[] } }) => void;
+  #hungUp!: () => void;
+  #release!: () => void;
+  readonly #released: Promise<void>;
+
+  constructor(
+    readonly pieces: readonly string[],
+    readonly hold = false,
+    readonly status = 200,
+  ) {
+    this.asked = new Promise((resolve) => (this.#asked = resolve));
+    this.hungUp = new Promise((resolve) => (this.#hungUp = resolve));
+    this.#released = new Promise((resolve) => (this.#release = resolve));
+  }
+
+  release(): void {
+    this.#release();
+  }
+
+  async give(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const parts: Buffer[] = [];
+    for await (const part of request) parts.push(part as Buffer);
+    this.#asked({
+      authorization: request.headers.authorization,
+      body: JSON.parse(String(Buffer.concat(parts))) as { messages: unknown[] },
+    });
+    response.on("close", () => this.#hungUp());
+    if (this.status !== 200) {
+      response.writeHead(this.status, { "content-type": "application/json" });
+      response.end(JSON.stringify({ error: { message: "The key is not valid.", code: "invalid_api_key" } }));
+      return;
+    }
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    const say = (choice: object): boolean => response.write(`data: ${JSON.stringify({ id: "c", choices: [{ index: 0, ...choice }] })}\n\n`);
+    for (const content of this.pieces) say({ delta: { content } });
+    if (this.hold) await Promise.race([this.#released, this.hungUp]);
+    say({ delta: {}, finish_reason: "stop" });
+    response.end("data: [DONE]\n\n");
+  }
+}
+
+/** A provider, an app folder, chats. */
+export class Installation {
+  readonly folder = mkdtempSync(join(tmpdir(), "sidecar-node-"));
+  readonly safeStorage = new FakeSafeStorage();
+  readonly settingsFile = join(this.folder, "user-settings.json");
+  chats: number[] = [];
+  readonly #answers: Answer[] = [];
+  readonly #server: Server = createServer((request, response) => {
+    const answer = this.#answers.shift();
+    if (answer === undefined) response.writeHead(500).end("nothing is scripted");
+    else void answer.give(request, response);
+  });
+
+  static async create(): Promise<Installation> {
+    const made = new Installation();
+    made.#server.listen(0, "127.0.0.1");
+    await once(made.#server, "listening");
+    const { port } = made.#server.address() as AddressInfo;
+    made.chats = made.python<number[]>(`
+from tests.app_database import *
+path = ${JSON.stringify(join(made.folder, "sqlite.db"))}
+create_app_database(path)
+app = insert_app(path, name="app", path=${JSON.stringify(join(made.folder, "app"))})
+insert_provider(path, api_base_url="http://127.0.0.1:${port}/v1")
+insert_model(path)
+result = [insert_chat(path, app), insert_chat(path, app)]`);
+    const value = made.safeStorage.encryptString(KEY).toString("base64");
+    writeFileSync(
+      made.settingsFile,
+      JSON.stringify({
+        selectedModel: { provider: "custom::testing", name: "test-model" },
+        providerSettings: { "custom::testing": { apiKey: { value, encryptionType: "electron-safe-storage" } } },
+      }),
+    );
+    return made;
+  }
+
+  /** How the client starts the sidecar. */
+  get sidecar(): { command: string; args: string[]; cwd: string; env: NodeJS.ProcessEnv } {
+    const { PATH, HOME, LANG, SYSTEMROOT, TMPDIR } = process.env;
+    return {
+      command: PYTHON,
+      args: ["-m", "sidecar", "serve", "--user-data", this.folder],
+      cwd: ROOT,
+      env: Object.fromEntries(Object.entries({ PATH, HOME, LANG, SYSTEMROOT, TMPDIR }).filter(([, value]) => value !== undefined)),
+    };
+  }
+
+  /** What the provider says next. */
+  script(...answers: Answer[]): void {
+    this.#answers.push(...answers);
+  }
+
+  /** (role, content) of a chat's rows. */
+  rows(chat: number): [string, string][] {
+    const path = JSON.stringify(join(this.folder, "sqlite.db"));
+    return this.python(`
+from tests.app_database import rows
+found = rows(${path}, "SELECT role, content FROM messages WHERE chat_id = ? ORDER BY id", ${chat})
+result = [(row["role"], row["content"]) for row in found]`);
+  }
+
+  /** Run a snippet in the project; its `result`. */
+  python<Result>(snippet: string): Result {
+    const code = `${snippet}\nimport json\nprint(json.dumps(result))`;
+    const done = spawnSync(PYTHON, ["-c", code], { cwd: ROOT, encoding: "utf8" });
+    if (done.status !== 0) throw new Error(done.stderr);
+    return JSON.parse(done.stdout) as Result;
+  }
+
+  close(): void {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
