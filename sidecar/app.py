@@ -62,6 +62,7 @@ from sidecar.transport.base import Transport
 
 log = structlog.get_logger("sidecar.app")
 
+LIFECYCLE: Final = ["initialize", "ping", "shutdown"]
 NOTIFICATIONS: Final = [
     "chat:response:chunk",
     "chat:response:end",
@@ -174,7 +175,7 @@ class Application:
             server_info=ServerInfo(SERVER_NAME, __version__, build_id()),
             features=await services.features(),
             capabilities=ServerCapabilities(
-                methods=self._router.names(), notifications=NOTIFICATIONS, chunks=["messages", "patch"]
+                methods=[*LIFECYCLE, *self._router.names()], notifications=NOTIFICATIONS, chunks=["messages", "patch"]
             ),
             database=DatabaseReport(str(status.path), status.exists, status.schema_version, status.writable),
         )

@@ -37,7 +37,8 @@ class Ending(msgspec.Struct, kw_only=True):
     context_window: int
     limits: LimitsReport
     upgrade_prompt: bool = False
-    finish_reason: FinishReason = "stop"
+    finish_reason: FinishReason = "other"
+    """The last call's; ``other`` when it never got that far (a cancel)."""
     usage: UsageReport = msgspec.field(default_factory=UsageReport)
     attempts: list[AttemptReport] = msgspec.field(default_factory=list)
     warnings: list[str] = msgspec.field(default_factory=list)

@@ -10,6 +10,7 @@ Journal mode is left as the app set it.
 
 from __future__ import annotations
 
+import os
 import queue
 import sqlite3
 import threading
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT_MS: Final = 10_000
 """How long a statement waits for a lock; the app uses the same (app contract 15.4)."""
+
+STATUS_WAIT_MS: Final = 300
 
 NEWEST_KNOWN_SCHEMA: Final = 1_755_545_060_076
 """``MAX(created_at)`` of the app's newest migration this build knows (0011_light_zeigeist)."""
@@ -178,13 +181,14 @@ class Database:
         return await self._run("write", transaction)
 
     async def status(self) -> DatabaseStatus:
-        """Whether the database is there, its schema version, and whether this build may write it. Never raises."""
+        """Whether the database is there, its schema version, and whether this build may write it.
+
+        Never raises, and waits for a lock no longer than ``STATUS_WAIT_MS``: the handshake asks this.
+        """
         try:
-            version = await self.read(schema_version)
+            version = await self.read(_schema_version_soon)
         except (DatabaseUnreadable, DatabaseBusy):
             return DatabaseStatus(self.path, self.path.exists(), None, writable=False)
-        import os
-
         may_write = os.access(self.path, os.W_OK) and (version or 0) <= NEWEST_KNOWN_SCHEMA
         return DatabaseStatus(self.path, exists=True, schema_version=version, writable=may_write)
 
@@ -222,6 +226,15 @@ def schema_version(connection: sqlite3.Connection) -> int | None:
         return None
     newest = connection.execute("SELECT MAX(CAST(created_at AS INTEGER)) FROM __drizzle_migrations").fetchone()[0]
     return None if newest is None else int(newest)
+
+
+def _schema_version_soon(connection: sqlite3.Connection) -> int | None:
+    usual = connection.execute("PRAGMA busy_timeout").fetchone()[0]
+    connection.execute(f"PRAGMA busy_timeout = {STATUS_WAIT_MS:d}")
+    try:
+        return schema_version(connection)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {usual:d}")
 
 
 def translate(error: sqlite3.Error, path: Path) -> Exception:

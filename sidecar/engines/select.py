@@ -1,0 +1,44 @@
+"""Which engine makes a call: by the dialect of its target."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+
+from sidecar.engines.base import Engine, Event, ModelCall
+from sidecar.engines.exchange import Exchange
+from sidecar.engines.http import ProviderHttp
+from sidecar.engines.openai_compatible import OpenAICompatibleEngine
+from sidecar.engines.timeouts import Timeouts
+
+
+class Engines:
+    """Every engine behind one: chat completions need no litellm, all other dialects take their requests from it."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.http = ProviderHttp()
+        exchange = Exchange(self.http, Timeouts.from_environment(environ))
+        self._compatible = OpenAICompatibleEngine(exchange)
+        self._exchange = exchange
+        self._litellm: Engine | None = None
+
+    def stream(self, call: ModelCall) -> AbstractAsyncContextManager[AsyncIterator[list[Event]]]:
+        """See ``Engine.stream``."""
+        if call.target.dialect == "openai-chat":
+            return self._compatible.stream(call)
+        return self._litellm_engine().stream(call)
+
+    async def warm(self) -> None:
+        """Import the HTTP client and read the certificates ahead of the first call, on worker threads."""
+        await self.http.warm()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self.http.aclose()
+
+    def _litellm_engine(self) -> Engine:
+        if self._litellm is None:
+            from sidecar.engines.litellm_engine import LitellmEngine
+
+            self._litellm = LitellmEngine(self._exchange)
+        return self._litellm

@@ -1,0 +1,149 @@
+"""The app's database on its worker threads (protocol page 3, app contract 15.4)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from sidecar.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreadable
+from sidecar.store.database import NEWEST_KNOWN_SCHEMA, Database
+from tests.app_database import create_app_database, execute, insert_app, rows
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    path = tmp_path / "sqlite.db"
+    create_app_database(path)
+    opened = Database(path, busy_timeout_ms=50)
+    yield opened
+    await opened.aclose()
+
+
+def add_app(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO apps (name, path) VALUES ('a', 'a')")
+
+
+async def test_a_write_is_one_transaction(database: Database) -> None:
+    def half(connection: sqlite3.Connection) -> None:
+        add_app(connection)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await database.write(half)
+    assert rows(database.path, "SELECT * FROM apps") == []
+    await database.write(add_app)
+    assert len(rows(database.path, "SELECT * FROM apps")) == 1
+
+
+async def test_the_reading_connection_cannot_write(database: Database) -> None:
+    with pytest.raises(DatabaseUnreadable):
+        await database.read(add_app)
+
+
+async def test_readers_do_not_wait_behind_a_writer_that_waits(tmp_path: Path) -> None:
+    path = tmp_path / "sqlite.db"
+    create_app_database(path)
+    database = Database(path, busy_timeout_ms=60_000)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(database.write, add_app)
+        with anyio.fail_after(5):
+            assert await database.read(lambda c: c.execute("SELECT count(*) FROM apps").fetchone()[0]) == 0
+        other.execute("ROLLBACK")
+        other.close()
+    assert len(rows(path, "SELECT * FROM apps")) == 1
+    await database.aclose()
+
+
+async def test_a_lock_past_the_time_out_is_busy_and_the_next_write_works(database: Database) -> None:
+    other = sqlite3.connect(database.path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(DatabaseBusy):
+        await database.write(add_app)
+    with pytest.raises(DatabaseBusy):
+        await database.read(lambda c: c.execute("SELECT count(*) FROM apps").fetchone())
+    other.execute("ROLLBACK")
+    other.close()
+    await database.write(add_app)
+
+
+async def test_the_handshake_does_not_wait_for_a_lock(tmp_path: Path) -> None:
+    path = tmp_path / "sqlite.db"
+    create_app_database(path)
+    database = Database(path, busy_timeout_ms=60_000)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with anyio.fail_after(5):
+        status = await database.status()
+    assert (status.exists, status.schema_version, status.writable) == (True, None, False)
+    other.close()
+    await database.aclose()
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 50, b"no database at all " * 20])
+async def test_what_is_no_database_is_told_as_such(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "sqlite.db"
+    path.write_bytes(content)
+    database = Database(path)
+    with pytest.raises(DatabaseUnreadable):
+        await database.read(lambda c: c.execute("SELECT * FROM apps").fetchall())
+    status = await database.status()
+    assert (status.exists, status.writable) == (True, False)
+    assert path.read_bytes() == content, "nothing of the user's is touched"
+    await database.aclose()
+
+
+async def test_a_missing_database_is_not_created(tmp_path: Path) -> None:
+    database = Database(tmp_path / "sqlite.db")
+    with pytest.raises(DatabaseUnreadable, match="was not found"):
+        await database.write(add_app)
+    assert not database.path.exists()
+    await database.aclose()
+
+
+async def test_a_newer_schema_is_read_and_not_written(database: Database) -> None:
+    insert_app(database.path)
+    newer = "INSERT INTO __drizzle_migrations (hash, created_at) VALUES ('x', ?)"
+    execute(database.path, newer, NEWEST_KNOWN_SCHEMA + 1)
+    assert await database.read(lambda c: c.execute("SELECT count(*) FROM apps").fetchone()[0]) == 1
+    with pytest.raises(DatabaseTooNew):
+        await database.write(add_app)
+    status = await database.status()
+    assert (status.schema_version, status.writable) == (NEWEST_KNOWN_SCHEMA + 1, False)
+
+
+async def test_a_database_that_was_replaced_is_opened_anew(database: Database) -> None:
+    insert_app(database.path)
+    count = "SELECT count(*) FROM apps"
+    assert await database.read(lambda c: c.execute(count).fetchone()[0]) == 1
+    database.path.unlink()
+    create_app_database(database.path)
+    assert await database.read(lambda c: c.execute(count).fetchone()[0]) == 0
+
+
+async def test_a_write_goes_through_although_nobody_waits_for_it_any_more(tmp_path: Path) -> None:
+    path = tmp_path / "sqlite.db"
+    create_app_database(path)
+    database = Database(path, busy_timeout_ms=60_000)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(database.write, add_app)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    other.execute("ROLLBACK")
+    other.close()
+    await database.aclose()
+    assert len(rows(path, "SELECT * FROM apps")) == 1
+
+
+async def test_foreign_keys_are_on(database: Database) -> None:
+    with pytest.raises(sqlite3.IntegrityError):
+        await database.write(lambda c: c.execute("INSERT INTO chats (app_id) VALUES (99)"))
