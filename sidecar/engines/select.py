@@ -10,23 +10,26 @@ from sidecar.engines.exchange import Exchange
 from sidecar.engines.http import ProviderHttp
 from sidecar.engines.openai_compatible import OpenAICompatibleEngine
 from sidecar.engines.timeouts import Timeouts
+from sidecar.engines.vendor import VendorEngine
 
 
 class Engines:
-    """Every engine behind one: chat completions need no litellm, all other dialects take their requests from it."""
+    """Every engine behind one. Only ``litellm``, the route for whatever has no dialect of its own, imports litellm."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.http = ProviderHttp()
         exchange = Exchange(self.http, Timeouts.from_environment(environ))
         self._compatible = OpenAICompatibleEngine(exchange)
-        self._exchange = exchange
+        self._vendor = VendorEngine(exchange)
         self._litellm: Engine | None = None
 
     def stream(self, call: ModelCall) -> AbstractAsyncContextManager[AsyncIterator[list[Event]]]:
         """See ``Engine.stream``."""
         if call.target.dialect == "openai-chat":
             return self._compatible.stream(call)
-        return self._litellm_engine().stream(call)
+        if call.target.dialect == "litellm":
+            return self._litellm_engine().stream(call)
+        return self._vendor.stream(call)
 
     async def warm(self) -> None:
         """Import the HTTP client and read the certificates ahead of the first call, on worker threads."""
@@ -40,5 +43,5 @@ class Engines:
         if self._litellm is None:
             from sidecar.engines.litellm_engine import LitellmEngine
 
-            self._litellm = LitellmEngine(self._exchange)
+            self._litellm = LitellmEngine()
         return self._litellm

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from sidecar.engines.base import Event, Finish, FinishReason, StreamError
-from sidecar.engines.wire.repair import repaired
+from sidecar.engines.wire.repair import SplitPairs, repaired
 from sidecar.engines.wire.sse import MAX_EVENT_BYTES, SseEvent, SseFramer
 from sidecar.errors import StreamInterrupted
 
@@ -48,6 +48,7 @@ class WireDecoder:
 
     def __init__(self) -> None:
         self._framer = SseFramer()
+        self._pairs = SplitPairs()
         self._mode: Literal["opening", "sse", "json", "page"] = "opening"
         self._body = bytearray()
         self._by_line: bool | None = None
@@ -134,7 +135,7 @@ class WireDecoder:
         except msgspec.ValidationError:
             self._unexpected(data, out)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            strict = repaired(data)
+            strict = repaired(data, self._pairs)
             if strict is not None and strict != data:
                 self._read(name, strict, out)
             else:

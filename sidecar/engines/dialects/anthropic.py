@@ -1,0 +1,152 @@
+"""Anthropic's Messages API (``POST <base>/messages``; docs.anthropic.com, API version 2023-06-01)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, Final
+
+import msgspec
+
+from sidecar.engines.base import (
+    FilePart,
+    Message,
+    ModelCall,
+    Part,
+    ReasoningPart,
+    TextPart,
+    ThinkingLevel,
+    ToolCallPart,
+    ToolResultPart,
+)
+from sidecar.engines.dialects.limits import (
+    arguments_object,
+    given,
+    json_instruction,
+    output_limit,
+    snake_case,
+    temperature,
+)
+from sidecar.engines.exchange import PreparedRequest, endpoint
+from sidecar.engines.openai_compatible import with_target_headers
+
+VERSION: Final = "2023-06-01"
+DEFAULT_MAX_TOKENS: Final = 4096
+"""The API demands a limit; the app's SDK sends this one when nobody knows better (app contract 9)."""
+THINKING_TOKENS: Final[dict[ThinkingLevel, int]] = {"low": 1024, "medium": 4000, "high": 16_000}
+"""The user's thinking setting; 1024 is the least the API takes."""
+
+
+def prepare(call: ModelCall) -> PreparedRequest:
+    """The request of ``call``."""
+    target = call.target
+    headers = {"Content-Type": "application/json", "anthropic-version": VERSION}
+    if target.api_key:
+        headers["x-api-key"] = target.api_key.reveal()
+    return PreparedRequest(
+        url=endpoint(target.base_url, "/messages", target.query),
+        headers=with_target_headers(headers, call),
+        body=msgspec.json.encode(body(call)),
+    )
+
+
+def body(call: ModelCall) -> dict[str, Any]:
+    """The JSON body. With thinking on, its budget comes on top of the answer's limit and no temperature is sent: the
+    API refuses any."""
+    options = snake_case(call.provider_options)
+    thinking = options.get("thinking") or _thinking(call)
+    limit = output_limit(call) or DEFAULT_MAX_TOKENS
+    if thinking and thinking.get("type") == "enabled":
+        limit += thinking.get("budget_tokens", 0)
+    sampling = given(temperature=temperature(call), top_p=call.top_p, top_k=call.top_k)
+    return {
+        "model": call.target.wire_model,
+        "max_tokens": limit,
+        **({} if thinking else sampling),
+        **given(system=_system(call), thinking=thinking),
+        "messages": _messages(call.messages),
+        "stream": True,
+        **_tools(call),
+        **({"stop_sequences": list(call.stop)} if call.stop else {}),
+        **call.target.body,
+    }
+
+
+def _thinking(call: ModelCall) -> dict[str, Any] | None:
+    if call.thinking is None or call.target.reasoning != "budget":
+        return None
+    return {"type": "enabled", "budget_tokens": THINKING_TOKENS[call.thinking]}
+
+
+def _system(call: ModelCall) -> list[dict[str, Any]] | None:
+    texts = [part.text for message in call.messages if message.role == "system" for part in _texts(message)]
+    instruction = json_instruction(call.response_format)
+    blocks = [{"type": "text", "text": text} for text in (*texts, *([instruction] if instruction else ())) if text]
+    return blocks or None
+
+
+def _texts(message: Message) -> list[TextPart]:
+    return [part for part in message.parts if isinstance(part, TextPart)]
+
+
+def _messages(prompt: Sequence[Message]) -> list[dict[str, Any]]:
+    """Turns alternate: neighbours of one side become one message. Tool results are the user's."""
+    turns = [message for message in prompt if message.role != "system"]
+    messages: list[dict[str, Any]] = []
+    for role, group in groupby(turns, key=lambda message: "assistant" if message.role == "assistant" else "user"):
+        blocks = [block for message in group for part in message.parts if (block := _block(part)) is not None]
+        if blocks:
+            messages.append({"role": role, "content": blocks})
+    if messages and messages[-1]["role"] == "assistant":
+        _trim_end(messages[-1]["content"])
+    return messages
+
+
+def _trim_end(blocks: list[dict[str, Any]]) -> None:
+    """A pre-filled answer must not end in white space."""
+    if blocks[-1]["type"] == "text":
+        blocks[-1] = {**blocks[-1], "text": blocks[-1]["text"].rstrip()}
+
+
+def _block(part: Part) -> dict[str, Any] | None:
+    match part:
+        case TextPart(text=text):
+            return {"type": "text", "text": text} if text.strip() else None
+        case FilePart():
+            return _file(part)
+        case ReasoningPart(text=text, signature=signature):
+            # Unsigned thinking is refused.
+            return {"type": "thinking", "thinking": text, "signature": signature} if signature else None
+        case ToolCallPart(id=call_id, name=name, arguments=arguments):
+            return {"type": "tool_use", "id": call_id, "name": name, "input": arguments_object(arguments)}
+        case ToolResultPart(id=call_id, content=content, is_error=is_error):
+            failed = {"is_error": True} if is_error else {}
+            return {"type": "tool_result", "tool_use_id": call_id, "content": content, **failed}
+
+
+def _file(part: FilePart) -> dict[str, Any] | None:
+    if part.url is not None:
+        source: dict[str, Any] = {"type": "url", "url": part.url}
+    else:
+        source = {"type": "base64", "media_type": part.media_type, "data": part.base64}
+    if part.media_type.startswith("image/"):
+        return {"type": "image", "source": source}
+    return {"type": "document", "source": source, **given(title=part.filename)}
+
+
+def _tools(call: ModelCall) -> dict[str, Any]:
+    if not call.tools or call.tool_choice == "none":
+        return {}
+    tools = [
+        {"name": tool.name, **given(description=tool.description), "input_schema": tool.input_schema}
+        for tool in call.tools
+    ]
+    choice: dict[str, Any] | None = None
+    match call.tool_choice:
+        case "auto":
+            choice = {"type": "auto"}
+        case "required":
+            choice = {"type": "any"}
+        case {"toolName": name}:
+            choice = {"type": "tool", "name": name}
+    return {"tools": tools, **given(tool_choice=choice)}

@@ -1,0 +1,133 @@
+"""Every listed provider answers a chat, each in its own dialect (app contract 9, 10; protocol page 9)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.host import memory_host
+from tests.installation import Installation, installation
+from tests.providers.server import Answer
+from tests.providers.streams import (
+    anthropic_stream,
+    cohere_stream,
+    gemini_stream,
+    openai_chat_stream,
+    openai_responses_stream,
+)
+
+pytestmark = pytest.mark.anyio
+
+KEY = "sk-" + "k" * 30
+PATCH = {"capabilities": {"chunks": "patch"}}
+ENVIRONMENT = {
+    "openai": "OPENAI_API_KEY",
+    "anthropic": "ANTHROPIC_API_KEY",
+    "google": "GEMINI_API_KEY",
+    "openrouter": "OPENROUTER_API_KEY",
+    "azure": "AZURE_API_KEY",
+    "grok": "GROK_API_KEY",
+    "mistral": "MISTRAL_API_KEY",
+    "cohere": "COHERE_API_KEY",
+    "together": "TOGETHER_API_KEY",
+    "perplexity": "PERPLEXITY_API_KEY",
+}
+GEMINI = "models/gemini-2.5-flash:streamGenerateContent"
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Installation]:
+    async with installation(tmp_path) as made:
+        chat = openai_chat_stream(["Hel", "lo"], reasoning=["hm"])
+        answers = {
+            "openai/responses": openai_responses_stream(["Hel", "lo"], reasoning=["hm"]),
+            "anthropic/messages": anthropic_stream(["Hel", "lo"], thinking=["hm"]),
+            f"google/{GEMINI}": gemini_stream(["Hel", "lo"], thoughts=["hm"]),
+            "cohere/chat": cohere_stream(["Hel", "lo"], thinking=["hm"]),
+        }
+        answers |= {
+            f"{name}/chat/completions": chat
+            for name in ("openrouter", "azure", "grok", "mistral", "together", "perplexity")
+        }
+        for path, steps in answers.items():
+            made.provider.answer(f"/{path}", Answer.stream(steps))
+        yield made
+
+
+def environment(place: Installation) -> dict[str, str]:
+    keys = dict.fromkeys(ENVIRONMENT.values(), KEY)
+    bases = {f"SCALIX_{name.upper()}_BASE_URL": f"{place.provider.base_url}/{name}" for name in ENVIRONMENT}
+    return keys | bases
+
+
+async def ask(place: Installation, provider: str, name: str, **settings: Any) -> dict[str, Any]:
+    """Stream one answer from this model; the request's JSON body."""
+    chat = place.chat()
+    async with memory_host(place.folder, environment(place), **PATCH) as host:
+        if settings:
+            await host.request("set-user-settings", settings)
+        model = {"provider": provider, "name": name}
+        result = await host.request("chat:stream", place.stream_params(chat, model=model, files=[]))
+        assert result == chat, host.terminals(chat)
+        assert host.text(chat) == "<think>hm</think>Hello"
+        assert host.terminals(chat)[0]["finishReason"] == "stop"
+    body: dict[str, Any] = place.provider.last().json
+    return body
+
+
+BEARER = {"authorization": f"Bearer {KEY}"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "path", "headers"),
+    [
+        ("openai", "gpt-4.1", "openai/responses", BEARER),
+        ("anthropic", "claude-sonnet-4-20250514", "anthropic/messages",
+         {"x-api-key": KEY, "anthropic-version": "2023-06-01"}),
+        ("google", "gemini-2.5-flash", f"google/{GEMINI}", {"x-goog-api-key": KEY}),
+        ("cohere", "command-r", "cohere/chat", BEARER),
+        ("openrouter", "qwen/qwen3-coder", "openrouter/chat/completions", BEARER | {"x-title": "Scalix"}),
+        ("azure", "gpt-5-chat", "azure/chat/completions", {"api-key": KEY}),
+        ("grok", "grok-beta", "grok/chat/completions", BEARER),
+        ("mistral", "mistral-large-latest", "mistral/chat/completions", BEARER),
+        ("together", "meta-llama/llama-3.3-70b-instruct-turbo", "together/chat/completions", BEARER),
+        ("perplexity", "llama-3.1-sonar-large-128k-online", "perplexity/chat/completions", BEARER),
+        ("auto", "auto", f"google/{GEMINI}", {"x-goog-api-key": KEY}),
+    ],
+)  # fmt: skip
+async def test_the_request_goes_where_the_vendor_wants_it(
+    place: Installation, provider: str, name: str, path: str, headers: dict[str, str]
+) -> None:
+    await ask(place, provider, name)
+    request = place.provider.last()
+    assert request.path == f"/{path}"
+    assert headers.items() <= request.headers.items()
+    assert KEY not in str(request.query), "a key never travels in a URL"
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "member", "value"),
+    [
+        ("openai", "gpt-5", "reasoning", {"summary": "auto", "effort": "low"}),
+        ("anthropic", "claude-sonnet-4-20250514", "thinking", {"type": "enabled", "budget_tokens": 1024}),
+        ("google", "gemini-2.5-flash", "generationConfig",
+         {"maxOutputTokens": 65535, "temperature": 0,
+          "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 1000}}),
+    ],
+)  # fmt: skip
+async def test_the_thinking_budget_counts_on_direct_connections(
+    place: Installation, provider: str, name: str, member: str, value: dict[str, Any]
+) -> None:
+    body = await ask(place, provider, name, thinkingBudget="low")
+    assert body[member] == value
+
+
+async def test_a_model_that_refuses_a_parameter_does_not_get_it(place: Installation) -> None:
+    gpt5 = await ask(place, "openai", "gpt-5")
+    assert not {"temperature", "max_output_tokens", "max_tokens"} & set(gpt5)
+    claude = await ask(place, "anthropic", "claude-sonnet-4-20250514", thinkingBudget="high")
+    assert "temperature" not in claude
+    assert claude["max_tokens"] > claude["thinking"]["budget_tokens"]
