@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 
-from sidecar.engines.base import Engine, Event, ModelCall
+from sidecar.engines.base import Event, ModelCall
 from sidecar.engines.exchange import Exchange
 from sidecar.engines.http import ProviderHttp
+from sidecar.engines.litellm_engine import LitellmEngine
 from sidecar.engines.openai_compatible import OpenAICompatibleEngine
 from sidecar.engines.timeouts import Timeouts
 from sidecar.engines.vendor import VendorEngine
@@ -18,10 +19,11 @@ class Engines:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.http = ProviderHttp()
-        exchange = Exchange(self.http, Timeouts.from_environment(environ))
+        self._timeouts = Timeouts.from_environment(environ)
+        exchange = Exchange(self.http, self._timeouts)
         self._compatible = OpenAICompatibleEngine(exchange)
         self._vendor = VendorEngine(exchange)
-        self._litellm: Engine | None = None
+        self._litellm: LitellmEngine | None = None
 
     def stream(self, call: ModelCall) -> AbstractAsyncContextManager[AsyncIterator[list[Event]]]:
         """See ``Engine.stream``."""
@@ -37,11 +39,11 @@ class Engines:
 
     async def aclose(self) -> None:
         """Close every connection."""
+        if self._litellm is not None:
+            await self._litellm.aclose()
         await self.http.aclose()
 
-    def _litellm_engine(self) -> Engine:
+    def _litellm_engine(self) -> LitellmEngine:
         if self._litellm is None:
-            from sidecar.engines.litellm_engine import LitellmEngine
-
-            self._litellm = LitellmEngine()
+            self._litellm = LitellmEngine(self._timeouts)
         return self._litellm

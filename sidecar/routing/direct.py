@@ -55,7 +55,7 @@ def direct_target(
         provider=provider.id,
         model=choice.name,
         wire_model=choice.name,
-        dialect=_DIALECTS.get(provider.id, "openai-chat"),
+        dialect=_dialect(provider.id, environ),
         base_url=base.url,
         query=base.query,
         api_key=key,
@@ -66,6 +66,15 @@ def direct_target(
         context_window=model.context_window or DEFAULT_CONTEXT_WINDOW,
         reasoning=model.reasoning,
     )
+
+
+def _dialect(provider_id: str, environ: Environment) -> Dialect:
+    """The vendor's own; ``SCALIX_LITELLM_ROUTE`` (ids separated by commas, or ``*``) sends it through litellm's client
+    instead, for the day on which a vendor changes its dialect before the sidecar does."""
+    diverted = {name.strip() for name in (environ.get("SCALIX_LITELLM_ROUTE") or "").split(",")}
+    if diverted & {provider_id, "*"}:
+        return "litellm"
+    return _DIALECTS.get(provider_id, "openai-chat")
 
 
 def sendable_temperature(model: ModelInfo) -> float | None:
