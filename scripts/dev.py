@@ -94,7 +94,15 @@ def types(rest: list[str]) -> int:
 
 def lock(_: list[str]) -> int:
     """Resolve the lock files anew: names, versions, hashes; no registry address."""
-    options = "--universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11".split()
+    options = [
+        "--universal",
+        "--generate-hashes",
+        "--no-emit-index-url",
+        "--no-annotate",
+        "--no-header",
+        "--python-version",
+        "3.11",
+    ]
     product = tool("uv", "pip", "compile", "-q", *options, "pyproject.toml", "-o", "requirements.lock")
     return product or tool(
         "uv", "pip", "compile", "-q", *options, "--group", "dev", "-c", "requirements.lock", "pyproject.toml",
@@ -108,7 +116,9 @@ def lock(_: list[str]) -> int:
 def setup() -> None:
     """Create ``.venv`` and install exactly what the lock names; a moment when nothing has changed."""
     interpreter = suitable_python()
-    wanted = hashlib.sha256(LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + interpreter.encode()).hexdigest()
+    wanted = hashlib.sha256(
+        LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + interpreter.encode()
+    ).hexdigest()
     if PYTHON.exists() and STAMP.exists() and STAMP.read_text() == wanted:
         return
     started = time.monotonic()

@@ -15,7 +15,7 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments and arguments[0] == "serve":
         return _serve(arguments[1:])
-    if not arguments or arguments[0].startswith("--") and arguments[0] not in _FOR_PEOPLE:
+    if not arguments or (arguments[0].startswith("--") and arguments[0] not in _FOR_PEOPLE):
         if arguments or not os.isatty(0):
             return _serve(arguments)
         arguments = ["--help"]

@@ -23,7 +23,8 @@ from sidecar.transport.framing import LineFramer, Oversized
 HIDDEN: Final = "***"
 
 _SECRET_NAME: Final = re.compile(
-    r"(api_?key|(access|refresh|project)_?token|token$|secret|password|plaintext|authorization|dsn$|accesskeyid)", re.IGNORECASE
+    r"(api_?key|(access|refresh|project)_?token|token$|secret|password|plaintext|authorization|dsn$|accesskeyid)",
+    re.IGNORECASE,
 )
 """Members whose text is hidden whatever it looks like."""
 

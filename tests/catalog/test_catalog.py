@@ -74,7 +74,7 @@ async def test_without_a_database_the_built_in_part_is_listed_and_nothing_is_cre
         await catalog.models("custom::testing")
     with pytest.raises(DatabaseUnreadable):
         await catalog.create_provider(NEW_PROVIDER)
-    assert not path.exists()  # noqa: ASYNC240
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ async def test_without_a_database_the_built_in_part_is_listed_and_nothing_is_cre
 async def test_a_file_that_is_no_database_leaves_the_built_in_part(
     catalog: Catalog, path: Path, content: bytes
 ) -> None:
-    path.write_bytes(content)  # noqa: ASYNC240 - a test's own preparation
+    path.write_bytes(content)
     await lists_the_built_in_part_only(catalog)
     with pytest.raises(DatabaseUnreadable):
         await catalog.models("custom::testing")
     with pytest.raises(DatabaseUnreadable):
         await catalog.create_provider(NEW_PROVIDER)
-    assert path.read_bytes() == content  # noqa: ASYNC240
+    assert path.read_bytes() == content
 
 
 async def test_a_damaged_page_leaves_the_built_in_part(catalog: Catalog, path: Path) -> None:

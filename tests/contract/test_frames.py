@@ -14,6 +14,7 @@ import pytest
 
 from protocol.methods import Direction, methods
 from tests.host import Host, RpcError, memory_host
+from tests.installation import MODEL as MODEL_REF
 from tests.installation import Installation, installation
 from tests.providers.server import Answer
 
@@ -178,3 +179,16 @@ async def test_errors_say_what_the_contract_says(place: Installation) -> None:
         assert (await client.refused("chat:stream", {"chatId": 1})).data["path"] == "prompt"
         assert (await client.refused("chat:stream", {"chatId": 999, "prompt": "hi"})).data["code"] == "NOT_FOUND"
         assert (await client.refused("no-such-method", {})).code == -32601
+
+
+async def test_a_model_call_says_what_the_contract_says(place: Installation) -> None:
+    place.answers("Hel", "lo", usage={"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8})
+    prompt = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "hi"}]},
+    ]
+    async with checked(place) as client:
+        call = {"callId": "c1", "model": MODEL_REF, "prompt": prompt}
+        assert (await client.ask("llm:stream", call))["finishReason"] == "stop"
+        await client.ask("llm:cancel", {"callId": "c1"})
+        assert "llm:part" in client.check_what_was_told()

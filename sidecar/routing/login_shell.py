@@ -1,0 +1,124 @@
+"""The environment of the user's login shell, where many keep their keys (protocol page 9; app contract 6).
+
+An app started from a dock or menu does not inherit what ``~/.zshrc`` exports. So the shell is asked once, in the
+background, for 3 s at most; never on Windows, where the process environment is complete.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+import anyio
+from anyio.abc import Process
+
+LIMIT_S: Final = 3.0
+LONGEST_OUTPUT: Final = 1 << 20
+"""Bytes; environments are limited to a fraction of this."""
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_QUIET: Final = {"DISABLE_AUTO_UPDATE": "true", "ZSH_TMUX_AUTOSTART": "false", "TERM": "dumb"}
+"""Keeps well-known shell set-ups from updating themselves or starting a terminal multiplexer."""
+
+
+class LoginShellEnvironment:
+    """Call ``load`` once in a background task; ``values`` is empty until it is done, and stays so when it fails.
+
+    Pass ``values`` to ``Environment`` as its second source.
+    """
+
+    def __init__(self, environ: Mapping[str, str], *, limit_s: float = LIMIT_S, platform: str = sys.platform) -> None:
+        self._environ = environ
+        self._limit_s = limit_s
+        self._platform = platform
+        self._values: Mapping[str, str] = {}
+        self._loaded = anyio.Event()
+
+    def values(self) -> Mapping[str, str]:
+        """What is known so far."""
+        return self._values
+
+    async def wait(self) -> None:
+        """Until ``load`` is done, at most its time limit: for a second look after a key was not found."""
+        with anyio.move_on_after(self._limit_s):
+            await self._loaded.wait()
+
+    async def load(self) -> None:
+        """Ask the shell. Never raises for a shell that is missing, slow, noisy or broken."""
+        try:
+            if self._platform != "win32":
+                with anyio.move_on_after(self._limit_s):
+                    self._values = await self._ask()
+        finally:
+            self._loaded.set()
+
+    async def _ask(self) -> Mapping[str, str]:
+        marker = f"__scalix_{secrets.token_hex(8)}__"
+        try:
+            process = await anyio.open_process(
+                [self._shell(), "-ilc", f"printf '%s' {marker}; env -0 || env; printf '%s' {marker}"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**self._environ, **_QUIET},
+                start_new_session=True,
+            )
+        except (OSError, ValueError):
+            return {}
+        try:
+            return parse_environment(await _output(process, marker.encode()), marker)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _end(process)
+
+    def _shell(self) -> str:
+        if shell := self._environ.get("SHELL"):
+            return shell
+        return "/bin/zsh" if self._platform == "darwin" else "/bin/sh"
+
+
+def parse_environment(output: bytes, marker: str) -> dict[str, str]:
+    """The variables between two ``marker``; whatever a start-up file printed around them is ignored.
+
+    Understands ``env -0``, and ``env`` where it has no ``-0``: there, lines that are no assignment belong to a value
+    of several lines, which is cut after its first.
+    """
+    between = output.decode("utf-8", "replace").split(marker)
+    if len(between) < 3:
+        return {}
+    text = between[1]
+    entries = text.split("\0") if "\0" in text else text.splitlines()
+    found: dict[str, str] = {}
+    for entry in entries:
+        name, separator, value = entry.partition("=")
+        if separator and _NAME.match(name):
+            found.setdefault(name, value)
+    return found
+
+
+async def _output(process: Process, marker: bytes) -> bytes:
+    """Up to the second marker: a daemon started by a start-up file may hold the pipe open for ever."""
+    if process.stdout is None:
+        return b""
+    output = bytearray()
+    with suppress(anyio.EndOfStream):
+        while output.count(marker) < 2 and len(output) < LONGEST_OUTPUT:
+            output += await process.stdout.receive()
+    return bytes(output)
+
+
+async def _end(process: Process) -> None:
+    """End the shell and its children: it leads a session, so a process group, of its own."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+    if process.stdout is not None:
+        await process.stdout.aclose()
