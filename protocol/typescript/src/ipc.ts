@@ -120,7 +120,10 @@ class Bridge<Event extends InvokeEventLike> {
 
   async #asked(channel: Channel, event: Event, args: unknown[]): Promise<unknown> {
     const key = streamKey(channel, args);
-    if (key !== undefined) this.#routes.remember(key, event.sender);
+    if (key !== undefined) {
+      this.#routes.remember(key, event.sender);
+      this.#legacyStreams.delete(Object.values(key)[0]);
+    }
     const result = await this.#client.call(channel.name, wireParams(args));
     if (channel.isVoid) return undefined;
     return channel.name === "get-user-budget" ? reviveDates(result) : result;

@@ -163,6 +163,22 @@ test("a cancel goes where its stream runs", LIMIT, async () => {
   });
 });
 
+test("a help answer goes to the window that asked, its cancel to where it last began", LIMIT, async () => {
+  let on = false;
+  await withApp({ ipc: { enabled: () => on } }, async ({ ipcMain, webContents, legacyCalls }) => {
+    const window = new FakeWebContents();
+    const ask = (channel: string, ...args: unknown[]): Promise<unknown> => ipcMain.invoke(window, channel, ...args);
+    await ask("help:chat:start", { sessionId: "s", message: "?" });
+    on = true;
+    assert.equal(await ask("help:chat:cancel", "s"), "legacy help:chat:cancel");
+    assert.deepEqual(await ask("help:chat:start", { sessionId: "s", message: "?" }), { ok: true });
+    assert.deepEqual(await ask("help:chat:cancel", "s"), { ok: true });
+    assert.deepEqual(legacyCalls, ["help:chat:start", "help:chat:cancel"]);
+    assert.deepEqual(window.payloads("help:chat:response:chunk"), [{ sessionId: "s", delta: "Hm", type: "text" }]);
+    assert.deepEqual(webContents.sent, []);
+  });
+});
+
 test("the app's own switch keeps every channel on the legacy path", LIMIT, () =>
   withApp({ ipc: { enabled: () => false }, start: false }, async ({ renderer }) => {
     for (const { name } of APP_CHANNELS) assert.equal(await renderer.invoke(name, {}), `legacy ${name}`);

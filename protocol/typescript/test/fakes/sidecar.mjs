@@ -77,6 +77,11 @@ const methods = {
   "delete-custom-model": () => null,
   "chat:count-tokens": () => methods.crash(),
   "chat:cancel": () => true,
+  "help:chat:start": ({ sessionId }) => {
+    send({ method: "help:chat:response:chunk", params: { sessionId, delta: "Hm", type: "text" } });
+    return { ok: true };
+  },
+  "help:chat:cancel": (session) => ({ ok: session === "s" }),
   "chat:stream": ({ chatId, prompt }) => {
     if (prompt === "off") throw { code: -32000, message: "Off.", data: { code: "FEATURE_DISABLED", delegate: "legacyAISDK" } };
     if (prompt === "unknown") throw { code: -32000, message: `Chat not found: ${chatId}`, data: { code: "NOT_FOUND" } };
