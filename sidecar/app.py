@@ -12,7 +12,6 @@ import anyio
 import anyio.abc
 import structlog
 
-from protocol.chat import LimitsReport
 from protocol.envelope import Notification
 from protocol.lifecycle import (
     PROTOCOL_VERSION,
@@ -30,6 +29,7 @@ from sidecar.account.budget import USER_SERVICE, budget_or_none
 from sidecar.account.help_chat import HELP_BASE, HelpChat
 from sidecar.build_info import SERVER_NAME, build_id
 from sidecar.catalog.catalog import Catalog
+from sidecar.catalog.prices import PriceList
 from sidecar.chat.events import Render, StreamLane
 from sidecar.chat.parts import ChatParts
 from sidecar.chat.planner import TurnPlanner
@@ -43,10 +43,14 @@ from sidecar.handlers import llm as llm_channels
 from sidecar.handlers.local_models import LocalModelHandlers
 from sidecar.handlers.params import convert
 from sidecar.handlers.settings import SettingsHandlers
+from sidecar.handlers.usage import UsageHandlers
 from sidecar.lifecycle import process_alive
 from sidecar.llm.service import LlmService
 from sidecar.paths import AppPaths, app_paths
 from sidecar.routing.inputs import Environment
+from sidecar.routing.limits import TierLimiter, TierLimits
+from sidecar.routing.login_shell import LoginShellEnvironment
+from sidecar.routing.meter import Meter
 from sidecar.routing.runner import Router
 from sidecar.rpc import router as rpc_router
 from sidecar.rpc.dispatcher import Dispatcher
@@ -219,7 +223,11 @@ class Services:
         self.settings_handlers = SettingsHandlers(self.settings, application.notify)
         selection = SelectionKeeper(self.settings)
         self.catalog = Catalog(self.database, on_removed=selection.removed, on_renamed=selection.renamed)
-        self.environment = Environment(environ)
+        self.shell = LoginShellEnvironment(environ)
+        self.environment = Environment(environ, self.shell.values)
+        self.prices = PriceList()
+        limiter = TierLimiter(self.database, TierLimits.from_environment(self.environment))
+        self.meter = Meter(limiter, self.settings, self.environment)
         self.engines = Engines(environ)
         self.caller = Router(self.engines)
         self.planner = TurnPlanner(
@@ -239,10 +247,10 @@ class Services:
                 host=host,
                 open_lane=application.open_lane,
                 notify=application.notify,
-                limits=self._limits,
+                meter=self.meter,
                 chunk_mode=lambda: host.capabilities.chunks,
                 check_enabled=self.settings.ensure_enabled,
-                price=lambda _target, _usage: None,
+                price=lambda target, usage: self.prices.cost(target.provider, target.wire_model, usage),
             )
         )
         self.help = HelpChat(
@@ -258,7 +266,7 @@ class Services:
             route=self.planner.route,
             open_lane=application.open_lane,
             check_enabled=self.settings.ensure_enabled,
-            settled=lambda _request, _attempts, _usage, _target: None,
+            meter=self.meter,
         )
 
     def register(self, router: rpc_router.Router) -> None:
@@ -268,6 +276,7 @@ class Services:
         router.add(chat_channels.ChatHandlers(self.chat, self.planner.count_tokens).methods(), chat_channels.SCALARS)
         router.add(account_channels.AccountHandlers(self.help, self._budget).methods(), account_channels.SCALARS)
         router.add(llm_channels.LlmHandlers(self.llm).methods(), llm_channels.SCALARS)
+        router.add(UsageHandlers(self.meter).methods())
         router.add(self.settings_handlers.methods())
 
     async def features(self) -> dict[str, Any]:
@@ -283,6 +292,7 @@ class Services:
         """What may happen once the host has its answer. Nothing here may fail a chat."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.engines.warm)
+            tasks.start_soon(self.shell.load)
             tasks.start_soon(self._tidy)
 
     async def cancel_all(self) -> None:
@@ -298,6 +308,7 @@ class Services:
 
     async def _tidy(self) -> None:
         await self.settings.load()  # imports pydantic on a worker thread, so that the first chat need not
+        await self.prices.load()
         if not self._environ.get("SCALIX_NO_MIGRATION"):
             await self.settings_handlers.migrate_at_start()
         try:
@@ -327,9 +338,6 @@ class Services:
             version=__version__,
             test_build=self._test_build,
         )
-
-    async def _limits(self) -> tuple[LimitsReport, bool]:
-        return LimitsReport(requests_today=0, tokens_used=0, remaining_requests=None), False
 
 
 _STARTED_AT: Final = int(time.time())

@@ -7,10 +7,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from protocol.chat import ChatStreamParams, LimitsReport, ModelRef
+from protocol.chat import ChatStreamParams, ModelRef
 from sidecar.chat.attachments import StoredAttachment
 from sidecar.chat.events import Notify, OpenLane
 from sidecar.engines.base import Message, Target, Usage
+from sidecar.routing.meter import Meter
 from sidecar.routing.runner import Router
 from sidecar.store.chats import ChatRecord, Turn
 from sidecar.store.database import Database
@@ -90,8 +91,7 @@ class ChatParts(msgspec.Struct, frozen=True, kw_only=True):
     host: Host
     open_lane: OpenLane
     notify: Notify
-    limits: Callable[[], Awaitable[tuple[LimitsReport, bool]]]
-    """Today's counters and whether to show the upgrade prompt."""
+    meter: Meter
     chunk_mode: Callable[[], str]
     """``messages`` or ``patch``, as the host asked for at ``initialize``."""
     check_enabled: Callable[[], Awaitable[None]]

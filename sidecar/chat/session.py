@@ -45,6 +45,7 @@ from sidecar.engines.base import (
     Usage,
 )
 from sidecar.errors import SidecarError, StoreError
+from sidecar.routing.limits import Reservation
 from sidecar.routing.runner import RoutedStream
 from sidecar.store.chats import Turn, load_chat, save_content, set_title_if_null
 from sidecar.store.turns import TurnState, finish_turn
@@ -79,6 +80,7 @@ class ChatSession:
         self._active = active
         self._stream_id = str(uuid.uuid4())
         self._marks = Marks()
+        self._reservations: list[tuple[Reservation, RoutedStream, Usage | None]] = []
         self._turn: Turn
         self._prepared: PreparedPrompt
         self._view: StreamView
@@ -132,15 +134,15 @@ class ChatSession:
         return turn
 
     async def _introduce(self, turn: Turn, model: ModelRef, warnings: list[str]) -> None:
-        limits, upgrade = await self._parts.limits()
+        today = await self._parts.meter.today()
         self._ending = Ending(
             chat_id=turn.chat.id,
             stream_id=self._stream_id,
             message_id=turn.assistant_message_id,
             model=model,
             context_window=128_000,
-            limits=limits,
-            upgrade_prompt=upgrade,
+            limits=today.limits,
+            upgrade_prompt=today.upgrade_prompt,
             warnings=warnings,
         )
         self._view = StreamView(
@@ -209,6 +211,7 @@ class ChatSession:
 
         usage: Usage | None = None
         earlier = len(self._ending.attempts)
+        reservation = await self._parts.meter.reserve(plan.candidates[0])
         routed = self._parts.caller.run(
             plan.candidates, make_call, allow_fallback=plan.allow_fallback, on_fallback=self._fell_back
         )
@@ -222,6 +225,7 @@ class ChatSession:
             raise
         finally:
             self._settle(routed, earlier, usage)
+            self._reservations.append((reservation, routed, usage))
 
     def _take(
         self, batch: list[Event], on_text: Callable[[str], None], on_reasoning: Callable[[str], None]
@@ -281,9 +285,11 @@ class ChatSession:
         summary = chat_summary(text) if state == "completed" else None
         ending.summary = summary
         failure = await self._save(text, summary, state) or failure
+        await self._settle_reservations()
         if failure is None and not cancelled:
             failure = await self._apply(text, summary)
-        ending.limits, ending.upgrade_prompt = await self._parts.limits()
+        today = await self._parts.meter.today()
+        ending.limits, ending.upgrade_prompt = today.limits, today.upgrade_prompt
         self._log(state, failure)
         self._tell(failure, cancelled=cancelled)
         return FAILED if failure is not None else self._turn.chat.id
@@ -295,6 +301,12 @@ class ChatSession:
             self._view.last(ERROR, lambda seq: error_notification(ending, seq, error))
         else:
             self._view.last(END, lambda seq: end_notification(ending, seq, was_cancelled=cancelled))
+
+    async def _settle_reservations(self) -> None:
+        """Every call that was answered, whole or in part, counts; the others give their place back."""
+        for reservation, routed, usage in self._reservations:
+            answered = any(a.outcome == "ok" or a.ttft_ms is not None for a in routed.attempts)
+            await self._parts.meter.settle(reservation, routed.target, usage, answered=answered)
 
     async def _save(self, text: str, summary: str | None, state: TurnState) -> SidecarError | None:
         turn, stream_id = self._turn, self._stream_id

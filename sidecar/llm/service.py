@@ -16,12 +16,13 @@ import structlog
 
 from protocol import llm as wire
 from protocol.chat import AttemptReport, ModelRef
-from sidecar.engines.base import ModelCall, Target, Usage
+from sidecar.engines.base import ModelCall, Target
 from sidecar.errors import Cancelled, Conflict, InvalidParams, SidecarError
 from sidecar.llm import prompt as given
 from sidecar.llm.stream_parts import PartBuilder, wire_usage
 from sidecar.routing.attempts import Attempt
 from sidecar.routing.inputs import ModelChoice
+from sidecar.routing.meter import Meter
 from sidecar.routing.resolve import Route
 from sidecar.routing.runner import Router
 
@@ -31,11 +32,10 @@ MAX_ID_CHARS: Final = 256
 log = structlog.get_logger("sidecar.llm")
 
 OpenLane = Callable[[str, Callable[[int], Any], float], Any]
-Settled = Callable[[str, list[Attempt], Usage | None, Target], None]
 
 
 class LlmService:
-    """The calls of this process. ``route`` finds the candidates, ``settled`` gets what the ledger wants to know."""
+    """The calls of this process. ``route`` finds the candidates."""
 
     def __init__(
         self,
@@ -44,13 +44,13 @@ class LlmService:
         route: Callable[[ModelChoice], Awaitable[Route]],
         open_lane: OpenLane,
         check_enabled: Callable[[], Awaitable[None]],
-        settled: Settled,
+        meter: Meter,
     ) -> None:
         self._caller = caller
         self._route = route
         self._open_lane = open_lane
         self._check_enabled = check_enabled
-        self._settled = settled
+        self._meter = meter
         self._running: dict[str, tuple[anyio.CancelScope, anyio.Event]] = {}
 
     async def stream(self, params: wire.LlmStreamParams) -> wire.LlmStreamResult:
@@ -108,6 +108,7 @@ class LlmService:
         return call.result()
 
     async def _stream(self, call: _Call, route: Route, out: PartLane) -> None:
+        reservation = await self._meter.reserve(route.targets[0])
         routed = self._caller.run(route.targets, call.make, allow_fallback=route.allow_fallback)
         try:
             async with routed:
@@ -116,7 +117,9 @@ class LlmService:
                         out.emit(part)
         finally:
             call.attempts, call.target = list(routed.attempts), routed.target
-            self._settled(call.request_id, call.attempts, call.builder.usage, routed.target)
+            answered = any(a.outcome == "ok" or a.ttft_ms is not None for a in routed.attempts)
+            with anyio.CancelScope(shield=True):
+                await self._meter.settle(reservation, routed.target, call.builder.usage, answered=answered)
 
 
 class _Call:

@@ -1,0 +1,26 @@
+"""``usage:get`` (protocol page 5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from protocol.usage import UsageResult
+from sidecar.routing.meter import Meter
+from sidecar.rpc.router import Handler
+
+
+class UsageHandlers:
+    """The channels about what was used."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+
+    def methods(self) -> dict[str, Handler]:
+        """By method name."""
+        return {"usage:get": self._usage}
+
+    async def _usage(self, _: dict[str, Any]) -> UsageResult:
+        today = await self._meter.today()
+        return UsageResult(
+            usage=today.limits, tier=today.tier, resets_at=today.resets_at, upgrade_prompt=today.upgrade_prompt
+        )
