@@ -119,17 +119,17 @@ def register_secret(secret: SecretText) -> None:
     _known.add(secret.reveal())
 
 
-def redact(text: str, *, limit: int = DEFAULT_LIMIT) -> str:
-    """``text`` without secrets, at most ``limit`` characters long (an ellipsis marks the cut).
+def redact(text: str, *, limit: int | None = DEFAULT_LIMIT) -> str:
+    """``text`` without secrets, at most ``limit`` characters long (an ellipsis marks the cut); None keeps all of it.
 
     Total for any input, linear in its length.
     """
-    if len(text) > _SCAN_LIMIT:
+    if limit is not None and len(text) > _SCAN_LIMIT:
         text = _without_torn_end(text[:_SCAN_LIMIT])
     text = _known.cut(text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
-    return text if len(text) <= limit else text[: max(0, limit - 1)] + "…"
+    return text if limit is None or len(text) <= limit else text[: max(0, limit - 1)] + "…"
 
 
 def _without_torn_end(text: str) -> str:

@@ -31,9 +31,10 @@ async def _serve(descriptors: ClaimedDescriptors, options: argparse.Namespace) -
 
     transport: Transport = StdioTransport(descriptors.stdin, descriptors.stdout)
     if options.record is not None:
+        from sidecar.replay.recorded import RecordedLines
         from sidecar.transport.recorder import RecordingTransport
 
-        transport = RecordingTransport(transport, options.record)
+        transport = RecordingTransport(transport, options.record, RecordedLines())
     application = Application(transport, os.environ, user_data=options.user_data)
     return await serve(
         transport,

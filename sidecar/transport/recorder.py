@@ -1,98 +1,108 @@
-"""Writes every frame of a session to a file, for replay: NDJSON, one frame per line, secrets redacted.
+"""A transport that writes down what passes, for ``serve --record FILE``.
 
-A line is ``{"t": ms since the start, "dir": "in" | "out", "frame": {...}}``; what was not JSON is kept as ``"raw"``
-text. ``in`` is host to sidecar. Writing happens on a thread of its own: a slow disk must not slow a stream down.
+What a line of the file looks like is somebody else's business (``sidecar.replay.recorded``). Reading frames and
+writing the file happen on a thread of their own: a slow disk must not slow a stream down, and a full one must not end
+it.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import os
 import queue
-import re
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Literal, Protocol, TextIO
 
 import anyio.to_thread
+import structlog
 
-from sidecar.redaction import redact
 from sidecar.transport.base import Transport
 from sidecar.transport.framing import LineFramer, Oversized
 
-HIDDEN: Final = "***"
+log = structlog.get_logger("sidecar.transport")
 
-_SECRET_NAME: Final = re.compile(
-    r"(api_?key|(access|refresh|project)_?token|token$|secret|password|plaintext|authorization|dsn$|accesskeyid)",
-    re.IGNORECASE,
-)
-"""Members whose text is hidden whatever it looks like."""
+Direction = Literal["in", "out"]
+"""``in`` is host to sidecar."""
+
+
+class Lines(Protocol):
+    """Turns lines of the wire into lines of the file; used on one thread only."""
+
+    def line(self, at_ms: float, direction: Direction, line: bytes | None) -> str:
+        """The file's line for one of the wire, without its end. None stands for one longer than the cap."""
+        ...
+
+    def rest(self, at_ms: float) -> list[str]:
+        """What has to be written at the end of the connection."""
+        ...
 
 
 class RecordingTransport:
-    """A transport that passes everything on and writes it down."""
+    """Passes everything on and writes it to ``path``, which only its owner may read.
 
-    def __init__(self, inner: Transport, path: Path) -> None:
+    Raises ``OSError`` when the file cannot be created; later failures end the recording, not the session.
+    """
+
+    def __init__(
+        self, inner: Transport, path: Path, lines: Lines, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._inner = inner
-        self._start = time.monotonic()
+        self._lines = lines
+        self._clock = clock
+        self._start = clock()
         self._incoming = LineFramer()
         self._outgoing = LineFramer()
-        self._lines: queue.SimpleQueue[tuple[float, str, bytes] | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(target=self._write, args=(path,), name="recorder", daemon=True)
+        self._entries: queue.SimpleQueue[tuple[float, Direction, bytes | None] | None] = queue.SimpleQueue()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        file = os.fdopen(descriptor, "w", encoding="utf-8", newline="\n")
+        self._writer = threading.Thread(target=self._write, args=(file,), name="recorder", daemon=True)
         self._writer.start()
 
     async def receive(self) -> bytes:
         data = await self._inner.receive()
-        self._put("in", self._incoming.feed(data))
+        self._note("in", self._incoming.feed(data))
         return data
 
     async def send(self, data: bytes) -> None:
-        self._put("out", self._outgoing.feed(data))
+        self._note("out", self._outgoing.feed(data))
         await self._inner.send(data)
 
     async def aclose(self) -> None:
-        self._lines.put(None)
+        self._entries.put(None)
         await anyio.to_thread.run_sync(self._writer.join)
         await self._inner.aclose()
 
-    def _put(self, direction: Literal["in", "out"], lines: list[bytes | Oversized]) -> None:
-        now = round((time.monotonic() - self._start) * 1000, 3)
+    def _note(self, direction: Direction, lines: list[bytes | Oversized]) -> None:
+        now = self._now()
         for line in lines:
-            self._lines.put((now, direction, b"" if isinstance(line, Oversized) else line))
+            self._entries.put((now, direction, None if isinstance(line, Oversized) else line))
 
-    def _write(self, path: Path) -> None:
-        with path.open("w", encoding="utf-8") as file:
-            while (entry := self._lines.get()) is not None:
-                file.write(recorded(*entry) + "\n")
-                file.flush()
+    def _now(self) -> float:
+        return round((self._clock() - self._start) * 1000, 3)
+
+    def _write(self, file: TextIO) -> None:
+        writing = True
+        try:
+            while True:
+                entry = self._entries.get()
+                if writing:  # after a failure the queue is only emptied
+                    lines = self._lines.rest(self._now()) if entry is None else [self._lines.line(*entry)]
+                    writing = _written(file, lines)
+                if entry is None:
+                    return
+        finally:
+            with contextlib.suppress(OSError):  # what is still in its buffer could not be written
+                file.close()
 
 
-def recorded(at_ms: float, direction: str, line: bytes) -> str:
-    """One line of the recording."""
+def _written(file: TextIO, lines: list[str]) -> bool:
     try:
-        content: dict[str, Any] = {"frame": without_secrets(json.loads(line))}
-    except ValueError:
-        content = {"raw": redact(line.decode("utf-8", "replace"))}
-    return json.dumps({"t": at_ms, "dir": direction, **content}, ensure_ascii=False)
-
-
-def without_secrets(value: Any, name: str = "") -> Any:
-    """The same JSON with secret members hidden and every other text redacted."""
-    if isinstance(value, dict):
-        if _is_envelope(value, name):
-            return {key: HIDDEN if key in {"value", "plaintext"} else item for key, item in value.items()}
-        return {key: without_secrets(item, key) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_secrets(item, name) for item in value]
-    if isinstance(value, str):
-        return HIDDEN if _SECRET_NAME.search(name) else redact(value)
-    return value
-
-
-def _is_envelope(value: dict[str, Any], name: str) -> bool:
-    """A secret of the settings (``{value, encryptionType?}``) or of the host's answers (``{id, plaintext}``)."""
-    return (
-        "encryptionType" in value
-        or "plaintext" in value
-        or (_SECRET_NAME.search(name) is not None and "value" in value)
-    )
+        file.writelines(f"{line}\n" for line in lines)
+        file.flush()
+    except OSError as error:
+        log.warning("the recording ends here: its file cannot be written", error=error.strerror)
+        return False
+    return True
