@@ -19,6 +19,8 @@ from sidecar.transport.framing import LineFramer
 
 GRACE_S: Final = 2.0
 """End of stdin to exit: streams save, terminal events leave, then it is over."""
+FINISH_S: Final = 1.0
+"""Of that, what requests other than streams have to finish in."""
 PARENT_POLL_S: Final = 1.0
 
 
@@ -83,8 +85,8 @@ async def serve(
             if dispatcher.exit_requested.is_set() and not dispatcher.was_shut_down:
                 code = 1
             with anyio.move_on_after(GRACE_S):
-                service.host.close()
-                await dispatcher.stop()
+                service.host.close()  # no answer can come any more
+                await dispatcher.stop(grace_s=FINISH_S)
                 await outbox.drained()
             tasks.cancel_scope.cancel()
     finally:

@@ -99,12 +99,22 @@ class Dispatcher:
         else:
             self._one(decoded, self._outbox.message, tasks)
 
-    async def stop(self) -> None:
-        """Cancel what is running, streams first and gracefully, and wait until each has been answered."""
+    async def stop(self, *, grace_s: float = 0.0) -> None:
+        """Cancel what is running, streams first and gracefully, and wait until each has been answered.
+
+        Requests that are no streams have ``grace_s`` to finish: what was asked before the end of input is answered.
+        """
+        if grace_s:
+            await self._shutdown()
+            with anyio.move_on_after(grace_s):
+                await self._all_settled()
         self._gate = Gate.SHUT
         await self._shutdown()
         for scope in list(self._in_flight.values()):
             scope.cancel()
+        await self._all_settled()
+
+    async def _all_settled(self) -> None:
         while self._in_flight:
             self._settled = anyio.Event()
             await self._settled.wait()

@@ -314,6 +314,18 @@ async def test_exit_without_shutdown_is_an_error_and_end_of_input_is_not() -> No
         assert wire.service.closed
 
 
+async def test_what_was_asked_before_the_end_of_input_is_answered() -> None:
+    async with connected() as wire:
+        wire.call(1, "initialize")
+        wire.call(2, "echo", {"a": 1})
+        wire.close()
+        assert (await wire.next())["result"] == {"ok": True}
+        assert (await wire.next())["result"] == {"a": 1}
+        with anyio.fail_after(5):
+            await wire.exited.wait()
+        assert wire.code == 0
+
+
 async def test_the_sidecar_asks_the_host_and_passes_its_refusal_on() -> None:
     async with connected() as wire:
         await wire.opened()
