@@ -238,6 +238,7 @@ class Services:
             host=host,
             paths=paths,
             test_build=self._test_build,
+            late_keys=self.shell.wait,
         )
         self.chat = ChatService(
             ChatParts(
@@ -276,7 +277,7 @@ class Services:
         router.add(chat_channels.ChatHandlers(self.chat, self.planner.count_tokens).methods(), chat_channels.SCALARS)
         router.add(account_channels.AccountHandlers(self.help, self._budget).methods(), account_channels.SCALARS)
         router.add(llm_channels.LlmHandlers(self.llm).methods(), llm_channels.SCALARS)
-        router.add(UsageHandlers(self.meter).methods())
+        router.add(UsageHandlers(self.meter, self.caller.breaker).methods())
         router.add(self.settings_handlers.methods())
 
     async def features(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ what it counts is what would be sent.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -54,7 +54,7 @@ from sidecar.chat.system_prompt import TEST_SUPABASE_CONTEXT, SupabaseState, sys
 from sidecar.chat.text.tags import delete_tags, rename_tags, write_tags
 from sidecar.chat.turn import chat_not_found
 from sidecar.engines.base import Message, Target
-from sidecar.errors import SidecarError
+from sidecar.errors import MissingApiKey, SidecarError
 from sidecar.paths import AppPaths
 from sidecar.routing import inputs as routing_inputs
 from sidecar.routing.catalog_view import CatalogSnapshot, catalog_snapshot
@@ -82,6 +82,7 @@ class TurnPlanner:
         host: Host,
         paths: AppPaths,
         test_build: bool,
+        late_keys: Callable[[], Awaitable[None]],
     ) -> None:
         self._database = database
         self._settings = settings
@@ -90,6 +91,7 @@ class TurnPlanner:
         self._host = host
         self._paths = paths
         self._test_build = test_build
+        self._late_keys = late_keys
         self._files = FileCache()
         self._attachments = AttachmentStore(paths.attachments)
 
@@ -109,7 +111,7 @@ class TurnPlanner:
 
     async def route(self, choice: ModelChoice) -> Route:
         """The candidates for a single call, outside any chat. Raises what ``find_route`` raises."""
-        return self._route(choice, await self._settings.load(), await catalog_snapshot(self._catalog))
+        return await self._patient_route(choice, await self._settings.load(), await catalog_snapshot(self._catalog))
 
     async def clean_up(self) -> None:
         """Delete attachments of long ago."""
@@ -234,7 +236,7 @@ class TurnPlanner:
         window = self._window(draft.choice, catalog)
         # A count is wanted even where no model can be called yet (no key): the route comes last, and only for a turn.
         files = codebase.files if engine else ()
-        route = None if draft.counting else self._route(draft.choice, settings, catalog, files)
+        route = None if draft.counting else await self._patient_route(draft.choice, settings, catalog, files)
         return _Assembled(
             inputs=inputs,
             catalog=catalog,
@@ -351,6 +353,16 @@ class TurnPlanner:
             has_neon=app.neon_project_id is not None,
             context=TEST_SUPABASE_CONTEXT if connected and self._test_build else None,
         )
+
+    async def _patient_route(
+        self, choice: ModelChoice, settings: AppSettings, catalog: CatalogSnapshot, files: Sequence[ContextFile] = ()
+    ) -> Route:
+        """``_route``, with a second look when a key is missing: the login shell may still be telling its own."""
+        try:
+            return self._route(choice, settings, catalog, files)
+        except MissingApiKey:
+            await self._late_keys()
+            return self._route(choice, settings, catalog, files)
 
     def _route(
         self,

@@ -212,6 +212,8 @@ class ChatSession:
         usage: Usage | None = None
         earlier = len(self._ending.attempts)
         reservation = await self._parts.meter.reserve(plan.candidates[0])
+        if reservation.warning is not None:
+            self._ending.warnings.append(reservation.warning)
         routed = self._parts.caller.run(
             plan.candidates, make_call, allow_fallback=plan.allow_fallback, on_fallback=self._fell_back
         )

@@ -1,10 +1,11 @@
-"""``usage:get`` (protocol page 5)."""
+"""``usage:get`` and ``providers:health`` (protocol page 5)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from protocol.usage import UsageResult
+from sidecar.routing.breaker import CircuitBreaker, CircuitHealth
 from sidecar.routing.meter import Meter
 from sidecar.rpc.router import Handler
 
@@ -12,15 +13,20 @@ from sidecar.rpc.router import Handler
 class UsageHandlers:
     """The channels about what was used."""
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, breaker: CircuitBreaker) -> None:
         self._meter = meter
+        self._breaker = breaker
 
     def methods(self) -> dict[str, Handler]:
         """By method name."""
-        return {"usage:get": self._usage}
+        return {"usage:get": self._usage, "providers:health": self._health}
 
     async def _usage(self, _: dict[str, Any]) -> UsageResult:
         today = await self._meter.today()
         return UsageResult(
             usage=today.limits, tier=today.tier, resets_at=today.resets_at, upgrade_prompt=today.upgrade_prompt
         )
+
+    async def _health(self, _: dict[str, Any]) -> dict[str, list[CircuitHealth]]:
+        """How each model called by this process has been doing, in the order of their first calls."""
+        return {"models": self._breaker.health()}

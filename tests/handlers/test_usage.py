@@ -1,0 +1,63 @@
+"""``usage:get`` and ``providers:health`` over the wire, and the limits per tier (protocol page 5)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.host import memory_host
+from tests.installation import Installation, installation
+from tests.providers.server import Answer
+from tests.providers.streams import openai_chat_stream
+
+pytestmark = pytest.mark.anyio
+
+PATCH = {"capabilities": {"chunks": "patch"}}
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Installation]:
+    async with installation(tmp_path) as made:
+        yield made
+
+
+async def test_calls_with_ones_own_server_are_counted_and_never_limited(place: Installation) -> None:
+    place.answers("ok", usage={"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8})
+    chat = place.chat()
+    async with memory_host(place.folder, {"SCALIX_FREE_REQUESTS_PER_DAY": "1"}, **PATCH) as host:
+        for _ in range(2):
+            assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        usage = await host.request("usage:get")
+        health = await host.request("providers:health")
+    assert usage["usage"] == {"requests_today": 2, "tokens_used": 16, "remaining_requests": None}
+    assert (usage["tier"], usage["upgrade_prompt"]) == ("free", False)
+    assert usage["resets_at"].endswith("T00:00:00.000Z")
+    assert health["models"][0]["state"] == "closed"
+    assert health["models"][0]["successRate"] == 1.0
+
+
+async def test_the_free_tier_ends_with_the_upgrade_prompt(place: Installation) -> None:
+    place.provider.answer("/proxy/v1/chat/completions", Answer.stream(openai_chat_stream(["ok"])))
+    environment = {
+        "LITE_LLM_BASE_URL": f"{place.provider.base_url}/proxy",
+        "LITE_LLM_MASTER_KEY": "sk-master-" + "m" * 20,
+        "SCALIX_FREE_REQUESTS_PER_DAY": "1",
+    }
+    chat = place.chat()
+    params = place.stream_params(chat, model={"provider": "openai", "name": "gpt-4.1"}, files=[])
+    async with memory_host(place.folder, environment, **PATCH) as host:
+        assert await host.request("chat:stream", params) == chat
+        (end,) = host.terminals(chat)
+        assert end["limits"]["remaining_requests"] == 0
+        assert end["upgrade_prompt"] is True
+        assert await host.request("chat:stream", params) == "error"
+        error = host.terminals(chat)[1]
+        assert (error["code"], error["upgrade_prompt"]) == ("RATE_LIMIT_EXCEEDED", True)
+        await host.request("features:set", {"rateLimiting": False})
+        assert await host.request("chat:stream", params) == chat
+    request = place.provider.last()
+    assert request.headers["x-user-tier"] == "free"
+    assert request.headers["authorization"].startswith("Bearer sk-master-")
+    assert len(place.provider.requests) == 2
