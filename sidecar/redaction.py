@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
@@ -24,8 +25,14 @@ DEFAULT_LIMIT: Final = 8_000
 _SCAN_LIMIT: Final = 1 << 20
 """Characters looked at; whatever lies beyond is dropped unseen."""
 
-_SHORTEST_SECRET: Final = 6
-"""Registered values shorter than this would cut ordinary words out of sentences (``test``, ``key``)."""
+_SHORTEST_SECRET: Final = 8
+_LONGEST_WORD: Final = 16
+"""Registered values shorter than 8 characters, or than 16 without a digit, are words (``ollama``, ``lm-studio``,
+``not-needed``: what people enter for servers without keys); cutting them would mangle sentences."""
+
+_CREDENTIAL_HEADERS: Final = frozenset(
+    {"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "x-scalix-key"}
+)
 
 _SEPARATOR: Final = r"""[\\"']{0,4}\s{0,4}[:=]\s{0,4}(?:b(?=[\\"']))?[\\"']{0,4}"""
 """Between a name and its value in a header line, JSON, JSON inside JSON, a Python repr or a query."""
@@ -94,13 +101,17 @@ class _KnownSecrets:
 
     def add(self, value: str) -> None:
         value = value.strip()
-        if len(value) >= _SHORTEST_SECRET and value not in self._values:
+        if value not in self._values and _is_secret(value):
             self._values.add(value)
             forms = {form for known in self._values for form in _written_forms(known)}
             self._pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
 
     def cut(self, text: str) -> str:
         return text if self._pattern is None else self._pattern.sub(MASK, text)
+
+
+def _is_secret(value: str) -> bool:
+    return len(value) >= _LONGEST_WORD or (len(value) >= _SHORTEST_SECRET and any(map(str.isdecimal, value)))
 
 
 def _written_forms(value: str) -> set[str]:
@@ -114,9 +125,16 @@ _known = _KnownSecrets()
 def register_secret(secret: SecretText) -> None:
     """Remembers ``secret`` for the life of the process, so that ``redact`` cuts exactly this value wherever it appears.
 
-    Values shorter than 6 characters are not registered: cutting them would mangle ordinary sentences.
+    Values that look like ordinary words are not registered (shorter than 8 characters, or than 16 without a digit).
     """
     _known.add(secret.reveal())
+
+
+def register_headers(headers: Mapping[str, str]) -> None:
+    """Remembers the credentials among a request's headers, without their scheme (``Bearer``)."""
+    for name, value in headers.items():
+        if name.lower() in _CREDENTIAL_HEADERS:
+            _known.add(value.rpartition(" ")[2])
 
 
 def redact(text: str, *, limit: int | None = DEFAULT_LIMIT) -> str:

@@ -21,6 +21,7 @@ import anyio.to_thread
 from sidecar.engines.network import connection_failure, proxy_for, tls_context
 from sidecar.engines.timeouts import CONNECT_S
 from sidecar.errors import Cancelled, StreamInterrupted
+from sidecar.redaction import register_headers
 
 if TYPE_CHECKING:
     import asyncio
@@ -119,7 +120,8 @@ class ProviderHttp:
     """One connection pool for the life of the process; the session is made on the loop at first use.
 
     ``aclose`` closes every connection. HTTPS trusts what the operating system trusts (``engines.network``); proxies
-    are those of the environment, never for loopback; redirects are not followed.
+    are those of the environment, never for loopback; redirects are not followed. Credentials in the headers of a
+    request are registered with ``redaction`` before it is sent, since vendors quote them back.
     """
 
     def __init__(self) -> None:
@@ -152,6 +154,7 @@ class ProviderHttp:
         import asyncio
 
         session = await self._open(url)
+        register_headers(headers)
         loop = asyncio.get_running_loop()
         start = loop.time()
         with anyio.move_on_after(None if within_s == inf else within_s) as scope:
@@ -168,10 +171,8 @@ class ProviderHttp:
     async def get(self, url: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """GETs a small document: status and body. Raises ``ProviderError`` when there is no answer."""
         session = await self._open(url)
-        proxy = proxy_for(url)
-        route: dict[str, Any] = {"proxy": proxy.url, "proxy_headers": proxy.headers or None} if proxy else {}
-        if url.startswith("https:"):
-            route["ssl"] = self._tls
+        register_headers(headers)
+        route = self._route(url)
         try:
             async with session.get(url, headers=headers, allow_redirects=False, **route) as response:
                 return response.status, await response.content.read(_INLINE_BODY)
@@ -179,10 +180,7 @@ class ProviderHttp:
             raise connection_failure(error, url, answering=False) from error
 
     async def _post(self, session: ClientSession, url: str, headers: Mapping[str, str], body: bytes) -> ClientResponse:
-        proxy = proxy_for(url)
-        route: dict[str, Any] = {"proxy": proxy.url, "proxy_headers": proxy.headers or None} if proxy else {}
-        if url.startswith("https:"):
-            route["ssl"] = self._tls
+        route = self._route(url)
         for last in (False, True):
             trace = SimpleNamespace(reused=False)
             data = body if len(body) <= _INLINE_BODY else io.BytesIO(body)
@@ -195,17 +193,24 @@ class ProviderHttp:
                     raise connection_failure(error, url, answering=False) from error
         raise AssertionError("unreachable")
 
+    def _route(self, url: str) -> dict[str, Any]:
+        proxy = proxy_for(url)
+        route: dict[str, Any] = {"proxy": proxy.url, "proxy_headers": proxy.headers or None} if proxy else {}
+        if url.startswith("https:"):
+            route["ssl"] = self._tls
+        return route
+
     async def _open(self, url: str) -> ClientSession:
         if self._closed:
             raise Cancelled("The sidecar is shutting down.")
         session = self._session
-        if session is None or (self._tls is None and url.startswith("https:")):
+        if session is None or (url.startswith("https:") and not _is_usable(self._tls)):
             async with self._opening:
                 session = await self._open_once(url)
         return session
 
     async def _open_once(self, url: str) -> ClientSession:
-        if self._tls is None and url.startswith("https:"):
+        if url.startswith("https:") and not _is_usable(self._tls):
             self._tls = await anyio.to_thread.run_sync(tls_context)
         if self._session is None:
             aiohttp = await anyio.to_thread.run_sync(_import_client)
@@ -222,6 +227,13 @@ class ProviderHttp:
                 trace_configs=[trace],
             )
         return self._session
+
+
+def _is_usable(context: ssl.SSLContext | None) -> bool:
+    """False too when ``ssl.SSLContext`` was replaced since: aiohttp would take the old one and verify nothing."""
+    import ssl
+
+    return isinstance(context, ssl.SSLContext)
 
 
 def _import_client() -> Any:

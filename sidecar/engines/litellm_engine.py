@@ -8,10 +8,12 @@ get wrong is mended where that is possible without the vendor's bytes.
 
 from __future__ import annotations
 
+import ast
 import gc
 import os
+import re
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Any, Final
@@ -21,12 +23,14 @@ import anyio.to_thread
 import msgspec
 import structlog
 
+from protocol.errors import ErrorCode
 from sidecar.engines.base import (
     Event,
     Finish,
     FinishReason,
     ModelCall,
     ReasoningDelta,
+    StreamError,
     Target,
     TextDelta,
     ToolCall,
@@ -34,12 +38,13 @@ from sidecar.engines.base import (
     ToolInputStart,
     Usage,
 )
-from sidecar.engines.dialects.limits import output_limit, temperature
-from sidecar.engines.errors import attributed, classify, cut_off, timed_out
+from sidecar.engines.dialects.limits import output_limit, snake_case, temperature
+from sidecar.engines.errors import attributed, cut_off, from_response, from_stream_error, timed_out
+from sidecar.engines.network import system_ca_file
 from sidecar.engines.openai_compatible import messages, response_format, tool_choice, tools
 from sidecar.engines.timeouts import Timeouts
 from sidecar.errors import ProviderError
-from sidecar.redaction import redact
+from sidecar.redaction import redact, register_secret
 
 PROVIDER_PREFIX: Final = {"google": "gemini", "grok": "xai", "together": "together_ai"}
 """Our provider ids where litellm has another name."""
@@ -93,6 +98,7 @@ def _import_litellm() -> Any:
     collecting = gc.isenabled()
     gc.disable()
     try:
+        _trust_the_system()
         import litellm
     except ImportError as error:
         raise ProviderError("This build of the sidecar has no litellm, which this provider needs.") from error
@@ -101,11 +107,22 @@ def _import_litellm() -> Any:
         if collecting:
             gc.enable()
         sys.setswitchinterval(interval)
+    if "SSL_CERT_FILE" not in os.environ and sys.platform.startswith("linux"):
+        litellm.ssl_verify = system_ca_file() or True
     litellm.suppress_debug_info = True
     litellm.disable_hf_tokenizer_download = True
     litellm.telemetry = False
     litellm.drop_params = True
     return litellm
+
+
+def _trust_the_system() -> None:
+    """litellm ignores a TLS context it is given, so on Windows and macOS every context has to become the system's. On
+    Linux its list of certificates can be replaced by the system's file instead."""
+    if not sys.platform.startswith("linux"):
+        import truststore
+
+        truststore.inject_into_ssl()
 
 
 class LitellmEngine:
@@ -119,6 +136,8 @@ class LitellmEngine:
     async def stream(self, call: ModelCall) -> AsyncIterator[AsyncIterator[list[Event]]]:
         """See ``Engine.stream``."""
         litellm = await self._loader.ready()
+        if call.target.api_key:
+            register_secret(call.target.api_key)
         try:
             with anyio.fail_after(_seconds(self._timeouts.first_token_s)):
                 chunks = await litellm.acompletion(**arguments(call))
@@ -156,7 +175,7 @@ class LitellmEngine:
             except TimeoutError:
                 raise self._whose(timed_out(first=first, seconds=seconds), call) from None
             except Exception as error:
-                raise self._whose(provider_error(error), call) from error
+                raise self._whose(provider_error(error, answering=not first), call) from error
             events = reader.take(chunk)
             first = first and not events
             if events:
@@ -198,7 +217,7 @@ def arguments(call: ModelCall) -> dict[str, Any]:
         "max_retries": 0,
         "num_retries": 0,
         **{name: value for name, value in optional.items() if value is not None},
-        **call.provider_options,
+        **snake_case(call.provider_options),
         **target.body,
     }
 
@@ -265,25 +284,50 @@ def _usage(usage: Any) -> Usage:
     )
 
 
-def provider_error(error: Exception) -> ProviderError:
-    """litellm's exception as ours: the vendor's status and sentence are dug out of its wrapping."""
+_PYTHON_BYTES: Final = re.compile(r"""b'(?:[^'\\]|\\.)*'|b"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_WRAPPING: Final = re.compile(
+    r"^(?:(?:litellm\.)?\w{1,60}(?:Error|Exception|Timeout)(?:: ?| - ?))+(?:Error code: \d{3} - )?"
+)
+"""What litellm puts before a vendor's words: ``litellm.RateLimitError: RateLimitError: OpenAIException - ``."""
+
+
+def provider_error(error: Exception, *, answering: bool = False) -> ProviderError:
+    """litellm's exception as ours: the vendor's status, headers and sentence are dug out of its wrapping.
+
+    ``answering``: content has come already, so a connection that failed is a stream that broke.
+    """
     inner = getattr(error, "original_exception", None) or error
+    text = str(getattr(inner, "message", "") or inner) or type(inner).__name__
+    kind = type(inner).__name__
+    if kind == "APIConnectionError":
+        sentence = redact(_WRAPPING.sub("", text), limit=500)
+        return cut_off() if answering else ProviderError(sentence, code=ErrorCode.NETWORK)
+    body = _vendor_body(text)
     status = getattr(inner, "status_code", None)
-    text = redact(str(getattr(inner, "message", "") or inner) or type(inner).__name__)
-    code, retryable = classify(status if isinstance(status, int) else None, text)
-    return ProviderError(_sentence(text), code=code, retryable=retryable, status=status, details=None)
+    if not isinstance(status, int):
+        return from_stream_error(StreamError(_WRAPPING.sub("", text), type=kind, body=body))
+    headers = getattr(inner, "litellm_response_headers", None) or {}
+    return from_response(status, {name.lower(): value for name, value in headers.items()}, body.encode())
 
 
-def _sentence(text: str) -> str:
-    """The vendor's own message, where litellm wrapped its JSON body into a sentence."""
-    start = text.find("{")
-    if start >= 0:
+def _vendor_body(text: str) -> str:
+    """The vendor's body inside litellm's message: JSON as it came, or as Python bytes, else its sentence."""
+    if quoted := _PYTHON_BYTES.search(text):
+        return _unquoted(quoted[0])
+    start, end = text.find("{"), text.rfind("}")
+    if 0 <= start < end:
         try:
-            body = msgspec.json.decode(text[start : text.rfind("}") + 1])
+            msgspec.json.decode(text[start : end + 1])
         except (msgspec.DecodeError, UnicodeError):
-            return text
-        inner = body.get("error", body) if isinstance(body, Mapping) else None
-        message = inner.get("message") if isinstance(inner, Mapping) else None
-        if isinstance(message, str) and message:
-            return message
-    return text
+            pass
+        else:
+            return text[start : end + 1]
+    return _WRAPPING.sub("", text)
+
+
+def _unquoted(literal: str) -> str:
+    try:
+        value = ast.literal_eval(literal)
+    except (ValueError, SyntaxError):
+        return literal
+    return bytes(value).decode("utf-8", "replace")

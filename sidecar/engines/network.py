@@ -90,14 +90,15 @@ def tls_context() -> ssl.SSLContext:
 
     On Linux the system's trust *is* a file, so OpenSSL itself is enough; ``truststore`` would read that file again
     for every connection, on the event loop.
+
+    Always an instance of what ``ssl.SSLContext`` is now: aiohttp does not verify anything with a context that is not
+    (``TCPConnector._get_ssl_context``), and somebody may have put truststore's class there.
     """
-    if sys.platform.startswith("linux"):
+    if sys.platform.startswith("linux") and ssl.SSLContext is _PlainContext:
         context = _PlainContext(ssl.PROTOCOL_TLS_CLIENT)
         context.set_default_verify_paths()
-        if not context.cert_store_stats()["x509_ca"]:
-            for name in filter(os.path.isfile, _CA_FILES):
-                context.load_verify_locations(name)
-                break
+        if not context.cert_store_stats()["x509_ca"] and (file := system_ca_file()):
+            context.load_verify_locations(file)
     else:
         import truststore
 
@@ -106,6 +107,11 @@ def tls_context() -> ssl.SSLContext:
     if extra and Path(extra).is_file():
         context.load_verify_locations(extra)
     return context
+
+
+def system_ca_file() -> str | None:
+    """The file that holds what a Linux system trusts; None when there is none or the system keeps it elsewhere."""
+    return next((name for name in _CA_FILES if Path(name).is_file()), None)
 
 
 # --- failures ----------------------------------------------------------------------------------------------------

@@ -136,23 +136,13 @@ def request_body(call: ModelCall, *, usage: bool = True) -> dict[str, Any]:
         body["reasoning_effort"] = call.thinking
     if usage:
         body.update(_ASKS_FOR_USAGE)
-    body.update(own_options(call, target.provider, "openai-compatible", "openaiCompatible"))
+    body.update({_snake(name): value for name, value in call.provider_options.items() if value is not None})
     body.update(target.body)
     return body
 
 
-def own_options(call: ModelCall, *namespaces: str) -> dict[str, Any]:
-    """The call's provider options under any of ``namespaces`` (AI SDK: ``{"openai": {"reasoningEffort": "low"}}``),
-    with their names as the wire has them."""
-    options: dict[str, Any] = {}
-    for namespace in namespaces:
-        own = call.provider_options.get(namespace)
-        if isinstance(own, Mapping):
-            options.update({_snake(name): value for name, value in own.items()})
-    return options
-
-
 def _snake(name: str) -> str:
+    """The AI SDK's ``reasoningEffort`` as the wire has it."""
     return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda letter: "_" + letter[0].lower(), name)
 
 
