@@ -292,8 +292,11 @@ class Services:
     async def run_background(self) -> None:
         """What may happen once the host has its answer. Nothing here may fail a chat."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.engines.warm)
             tasks.start_soon(self.shell.load)
+            # First what a first chat needs; what nobody waits for must not compete with it for the interpreter.
+            async with anyio.create_task_group() as first:
+                first.start_soon(self.settings.load)
+                first.start_soon(self.engines.warm)
             tasks.start_soon(self._tidy)
 
     async def cancel_all(self) -> None:
@@ -308,7 +311,6 @@ class Services:
         await self.database.aclose()
 
     async def _tidy(self) -> None:
-        await self.settings.load()  # imports pydantic on a worker thread, so that the first chat need not
         await self.prices.load()
         if not self._environ.get("SCALIX_NO_MIGRATION"):
             await self.settings_handlers.migrate_at_start()

@@ -8,7 +8,7 @@ pydantic is imported at the first validation, not with this module.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -154,11 +154,21 @@ def _envelope(value: Any, names: tuple[str, ...]) -> Iterator[tuple[Located, dic
 
 
 @functools.cache
-def _adapters() -> Mapping[str, TypeAdapter[Any]]:
-    """One strict validator per known key. Members nobody knows are let through at every level."""
+def _adapter(key: str) -> TypeAdapter[Any] | None:
+    """The strict validator of a key, made when it is first met: building them all takes a tenth of a second, and a
+    settings file holds but a few. None for keys this build does not know."""
+    from pydantic import TypeAdapter
+
+    kind = _kinds().get(key)
+    return None if kind is None else TypeAdapter(kind())
+
+
+@functools.cache
+def _kinds() -> Mapping[str, Callable[[], Any]]:
+    """What makes the type of each known key. Members nobody knows are let through at every level."""
     from typing import Annotated, Literal
 
-    from pydantic import ConfigDict, Field, TypeAdapter, create_model
+    from pydantic import ConfigDict, Field, create_model
 
     config = ConfigDict(extra="allow", protected_namespaces=())
 
@@ -168,45 +178,55 @@ def _adapters() -> Mapping[str, TypeAdapter[Any]]:
         return create_model(name, __config__=config, **fields)
 
     number = Annotated[float, Field(allow_inf_nan=False)]
-    secret = record("Secret", required={"value": str}, encryptionType=str)
-    secret_or_text = secret | str
 
-    def tokens(name: str, token: Any) -> Any:
-        return record(name, accessToken=token, refreshToken=token, expiresIn=number, tokenTimestamp=number)
+    @functools.cache
+    def secret() -> Any:
+        return record("Secret", required={"value": str}, encryptionType=str)
 
-    types: dict[str, Any] = {
-        "selectedModel": record("selectedModel", required={"name": str, "provider": str}, customModelId=number),
-        "providerSettings": dict[str, record("provider", apiKey=secret, baseUrl=str, resourceName=str)],  # type: ignore[misc]
-        "githubUser": record("githubUser", required={"email": str}),
+    def secret_or_text() -> Any:
+        return secret() | str
+
+    def tokens(name: str, token: Callable[[], Any]) -> Any:
+        return record(name, accessToken=token(), refreshToken=token(), expiresIn=number, tokenTimestamp=number)
+
+    def provider() -> Any:
+        return record("provider", apiKey=secret(), baseUrl=str, resourceName=str)
+
+    kinds: dict[str, Callable[[], Any]] = {
+        "selectedModel": lambda: record("selectedModel", required={"name": str, "provider": str}, customModelId=number),
+        "providerSettings": lambda: dict[str, provider()],  # type: ignore[misc]
+        "githubUser": lambda: record("githubUser", required={"email": str}),
         "githubAccessToken": secret,
         "vercelAccessToken": secret,
-        **{name: tokens(name, secret) for name in ("supabase", "neon")},
+        **{name: functools.partial(tokens, name, secret) for name in ("supabase", "neon")},
         # The app never encrypted these, so text where an envelope should be is let pass.
-        **{name: tokens(name, secret_or_text) for name in ("stripe", "razorpay")},
-        "aws": record("aws", accessKeyId=secret_or_text, secretAccessKey=secret_or_text, region=str),
-        "cloudflare": record("cloudflare", accessKeyId=secret_or_text, secretAccessKey=secret_or_text, accountId=str),
-        "sendgrid": record("sendgrid", apiKey=secret_or_text),
-        "resend": record("resend", apiKey=secret_or_text),
-        "mixpanel": record("mixpanel", projectToken=secret_or_text),
-        "sentry": record("sentry", dsn=secret_or_text, projectId=str),
-        "telemetryConsent": Literal["opted_in", "opted_out", "unset"],
-        "experiments": record("experiments", enableSupabaseIntegration=bool, enableFileEditing=bool),
-        "maxChatTurnsInContext": number,
-        "thinkingBudget": Literal["low", "medium", "high"],
-        "proSmartContextOption": Literal["balanced"],
-        "selectedChatMode": Literal["build", "ask"],
-        "releaseChannel": Literal["stable", "beta"],
-        "runtimeMode2": Literal["host", "docker"],
-        "scalixProBudget": record("scalixProBudget", budgetResetAt=str, maxBudget=number),
-        "runtimeMode": Literal["web-sandbox", "local-node", "unset"],
-        "sidecarFeatures": dict[str, bool],
-        "sidecarRolloutPercent": Annotated[float, Field(ge=0, le=100)],
+        **{name: functools.partial(tokens, name, secret_or_text) for name in ("stripe", "razorpay")},
+        "aws": lambda: record("aws", accessKeyId=secret_or_text(), secretAccessKey=secret_or_text(), region=str),
+        "cloudflare": lambda: record(
+            "cloudflare", accessKeyId=secret_or_text(), secretAccessKey=secret_or_text(), accountId=str
+        ),
+        "sendgrid": lambda: record("sendgrid", apiKey=secret_or_text()),
+        "resend": lambda: record("resend", apiKey=secret_or_text()),
+        "mixpanel": lambda: record("mixpanel", projectToken=secret_or_text()),
+        "sentry": lambda: record("sentry", dsn=secret_or_text(), projectId=str),
+        "telemetryConsent": lambda: Literal["opted_in", "opted_out", "unset"],
+        "experiments": lambda: record("experiments", enableSupabaseIntegration=bool, enableFileEditing=bool),
+        "maxChatTurnsInContext": lambda: number,
+        "thinkingBudget": lambda: Literal["low", "medium", "high"],
+        "proSmartContextOption": lambda: Literal["balanced"],
+        "selectedChatMode": lambda: Literal["build", "ask"],
+        "releaseChannel": lambda: Literal["stable", "beta"],
+        "runtimeMode2": lambda: Literal["host", "docker"],
+        "scalixProBudget": lambda: record("scalixProBudget", budgetResetAt=str, maxBudget=number),
+        "runtimeMode": lambda: Literal["web-sandbox", "local-node", "unset"],
+        "sidecarFeatures": lambda: dict[str, bool],
+        "sidecarRolloutPercent": lambda: Annotated[float, Field(ge=0, le=100)],
     }
     for key in ("telemetryUserId", "lastShownReleaseNotesVersion", "selectedTemplateId"):
-        types[key] = str
+        kinds[key] = lambda: str
     for key in (*KEYS, *OWN_KEYS):
-        types.setdefault(key, bool)
-    return {key: TypeAdapter(kind) for key, kind in types.items()}
+        kinds.setdefault(key, lambda: bool)
+    return kinds
 
 
 class Problem(NamedTuple):
@@ -224,7 +244,7 @@ def problems_of(key: str, value: Any) -> list[Problem]:
 
     A path leads to the smallest part that can be left out, and is ``(key,)`` when nothing of the value can be used.
     """
-    adapter = _adapters().get(key)
+    adapter = _adapter(key)
     if adapter is None:
         return []
     from pydantic import ValidationError
