@@ -21,6 +21,7 @@ from sidecar.engines.base import (
     Usage,
 )
 from sidecar.engines.http import ProviderHttp, StreamedResponse
+from sidecar.engines.network import not_an_address
 from sidecar.engines.timeouts import AFTER_END_S, USAGE_S, Timeouts
 from sidecar.errors import ProviderError, StreamInterrupted
 
@@ -46,8 +47,14 @@ class PreparedRequest(msgspec.Struct, frozen=True):
 
 
 def endpoint(base_url: str, path: str, query: Mapping[str, str] | None = None) -> str:
-    """``base_url`` + ``path``, keeping a query of the base (company gateways) and adding ``query``."""
-    parts = urlsplit(base_url.rstrip("/"))
+    """``base_url`` + ``path``, keeping a query of the base (company gateways) and adding ``query``.
+
+    Raises ``ProviderError`` (BAD_REQUEST) when ``base_url`` is no URL.
+    """
+    try:
+        parts = urlsplit(base_url.rstrip("/"))
+    except ValueError:
+        raise not_an_address(base_url) from None
     joined = "&".join(text for text in (parts.query, urlencode(dict(query or {}))) if text)
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") + path, joined, ""))
 

@@ -169,35 +169,43 @@ class ProviderHttp:
             streamed.close()
 
     async def get(self, url: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        """GETs a small document: status and body. Raises ``ProviderError`` when there is no answer."""
+        """GETs a small document: status and body (cut after about 1 MiB). Limits no time. Raises ``ProviderError`` when there is no answer."""
         session = await self._open(url)
         register_headers(headers)
-        route = self._route(url)
         try:
-            async with session.get(url, headers=headers, allow_redirects=False, **route) as response:
-                return response.status, await response.content.read(_INLINE_BODY)
+            async with session.get(url, allow_redirects=False, **self._route(url, headers)) as response:
+                body = bytearray()
+                async for data in response.content.iter_any():
+                    body += data
+                    if len(body) > _INLINE_BODY:
+                        break
+                return response.status, bytes(body)
         except _failures() as error:
             raise connection_failure(error, url, answering=False) from error
 
     async def _post(self, session: ClientSession, url: str, headers: Mapping[str, str], body: bytes) -> ClientResponse:
-        route = self._route(url)
+        route = self._route(url, headers)
         for last in (False, True):
             trace = SimpleNamespace(reused=False)
             data = body if len(body) <= _INLINE_BODY else io.BytesIO(body)
             try:
-                return await session.post(
-                    url, data=data, headers=headers, allow_redirects=False, trace_request_ctx=trace, **route
-                )
+                return await session.post(url, data=data, allow_redirects=False, trace_request_ctx=trace, **route)
             except _failures() as error:
                 if last or not (trace.reused and _is_stale(error)):
                     raise connection_failure(error, url, answering=False) from error
         raise AssertionError("unreachable")
 
-    def _route(self, url: str) -> dict[str, Any]:
-        proxy = proxy_for(url)
-        route: dict[str, Any] = {"proxy": proxy.url, "proxy_headers": proxy.headers or None} if proxy else {}
-        if url.startswith("https:"):
+    def _route(self, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
+        """The request's headers, certificates and proxy, as aiohttp takes them."""
+        route: dict[str, Any] = {"headers": headers}
+        if secure := url.startswith("https:"):
             route["ssl"] = self._tls
+        if proxy := proxy_for(url):
+            route["proxy"] = proxy.url
+            if secure:
+                route["proxy_headers"] = proxy.headers  # of the CONNECT request only
+            else:
+                route["headers"] = {**headers, **proxy.headers}
         return route
 
     async def _open(self, url: str) -> ClientSession:

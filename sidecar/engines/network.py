@@ -139,16 +139,21 @@ def connection_failure(error: Exception, url: str, *, answering: bool) -> Provid
     return ProviderError(_sentence(error, url), code=ErrorCode.NETWORK, retryable=not _is_certificate_problem(error))
 
 
+def not_an_address(url: str) -> ProviderError:
+    """``url``, typed into the settings, is none."""
+    return ProviderError(
+        f"The address of the provider is not a valid URL: {redact(url.partition('?')[0], limit=200)}. "
+        "Correct the base URL in the settings.",
+        code=ErrorCode.BAD_REQUEST,
+    )
+
+
 def _refused_request(error: Exception, url: str) -> ProviderError | None:
     """What never left this machine, because the address or a header is not one."""
     from aiohttp import InvalidURL, NonHttpUrlClientError
 
     if isinstance(error, InvalidURL | NonHttpUrlClientError):
-        return ProviderError(
-            f"The address of the provider is not a valid URL: {redact(url.partition('?')[0], limit=200)}. "
-            "Correct the base URL in the settings.",
-            code=ErrorCode.BAD_REQUEST,
-        )
+        return not_an_address(url)
     if isinstance(error, ValueError) and not isinstance(error, ssl.SSLError):
         return ProviderError(
             "A header of the request has characters that cannot be sent. Paste the raw API key only, on one line.",

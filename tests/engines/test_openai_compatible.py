@@ -180,13 +180,14 @@ async def test_the_targets_own_headers_query_and_body_come_last(
     assert request.headers["x-scalix-request-id"] == "req-1:attempt-2"
 
 
-async def test_provider_options_count_under_the_providers_name_only(
+async def test_provider_options_travel_under_the_wires_names(
     engine: OpenAICompatibleEngine, provider: ScriptedProvider
 ) -> None:
-    options = {"custom::x": {"parallelToolCalls": False}, "anthropic": {"thinking": {}}}
+    options = {"parallelToolCalls": False, "reasoningEffort": None, "logitBias": {"50256": -100}}
     body = await sent(engine, provider, provider_options=options)
     assert body["parallel_tool_calls"] is False
-    assert "thinking" not in body and "anthropic" not in body
+    assert body["logit_bias"] == {"50256": -100}
+    assert "reasoning_effort" not in body
 
 
 async def test_a_server_that_refuses_the_wish_for_usage_is_asked_once_more_and_remembered(
