@@ -120,21 +120,37 @@ def data_path() -> Path | None:
     return Path(places[0]) / DATA_FILE if places else None
 
 
+_SUFFIXES: Final = ("", *(suffix for _, suffix in _TIERS))
+_RATES: Final = tuple(
+    f"{name}{suffix}"
+    for name in (
+        "input_cost_per_token",
+        "output_cost_per_token",
+        "cache_read_input_token_cost",
+        "cache_creation_input_token_cost",
+        "output_cost_per_reasoning_token",
+    )
+    for suffix in _SUFFIXES
+)
+_Entry: Final = msgspec.defstruct("_Entry", [(name, Any, None) for name in _RATES])
+"""Only these members are kept while parsing: the file is 2 MB, what costs need of it a fraction."""
+
+
 def _read() -> dict[str, dict[str, float]]:
     path = data_path()
     try:
-        entries: dict[str, Any] = {} if path is None else msgspec.json.decode(path.read_bytes())
+        entries = {} if path is None else msgspec.json.decode(path.read_bytes(), type=dict[str, _Entry])  # type: ignore[valid-type]
     except (OSError, msgspec.DecodeError) as error:
         log.warning("no price data: costs are unknown", reason=str(error))
         return {}
-    return {name: rates for name, entry in entries.items() if isinstance(entry, dict) and (rates := _rates(entry))}
+    return {sys.intern(name): rates for name, entry in entries.items() if (rates := _rates(entry))}
 
 
-def _rates(entry: Mapping[str, Any]) -> dict[str, float]:
+def _rates(entry: Any) -> dict[str, float]:
     """The usable prices of one model: numbers that are not negative."""
+    named = ((name, getattr(entry, name)) for name in _RATES)
     return {
-        key: float(value)
-        for key, value in entry.items()
-        if "token" in key and "cost" in key and isinstance(value, int | float) and not isinstance(value, bool)
-        and value >= 0
-    }  # fmt: skip
+        name: float(value)
+        for name, value in named
+        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    }
