@@ -12,6 +12,8 @@ from typing import Final, Protocol
 import anyio
 import anyio.abc
 
+from sidecar.transport.base import Transport
+
 STDERR_KEPT_BYTES: Final = 16 * 1024
 _EXIT_WAIT_S: Final = 10.0
 _ENVIRONMENT_KEPT: Final = ("PATH", "HOME", "LANG", "SYSTEMROOT", "TEMP", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH")
@@ -44,10 +46,11 @@ class Link(Protocol):
 class _MemoryLink:
     """Drives the sidecar's own parts over the in-memory transport."""
 
-    def __init__(self) -> None:
+    def __init__(self, record: Path | None) -> None:
         from sidecar.transport.memory import MemoryTransport
 
         self.transport = MemoryTransport()
+        self._record = record
         self._ended = anyio.Event()
         self._code = 0
         self._open = True
@@ -57,8 +60,14 @@ class _MemoryLink:
         from sidecar.lifecycle import serve
         from sidecar.transport.framing import MAX_LINE_BYTES
 
-        application = Application(self.transport, environ, user_data=user_data)
-        self._code = await serve(self.transport, application, max_line_bytes=MAX_LINE_BYTES)
+        transport: Transport = self.transport
+        if self._record is not None:
+            from sidecar.replay.recorded import RecordedLines
+            from sidecar.transport.recorder import RecordingTransport
+
+            transport = RecordingTransport(transport, self._record, RecordedLines())
+        application = Application(transport, environ, user_data=user_data)
+        self._code = await serve(transport, application, max_line_bytes=MAX_LINE_BYTES)
         self._ended.set()
 
     async def send(self, data: bytes) -> None:
@@ -85,9 +94,11 @@ class _MemoryLink:
 
 
 @asynccontextmanager
-async def memory_link(user_data: Path, environ: Mapping[str, str]) -> AsyncIterator[Link]:
+async def memory_link(
+    user_data: Path, environ: Mapping[str, str], *, record: Path | None = None
+) -> AsyncIterator[Link]:
     """The sidecar in this process, on the installation in ``user_data``."""
-    link = _MemoryLink()
+    link = _MemoryLink(record)
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(link.run, user_data, environ)
@@ -134,13 +145,17 @@ class _ProcessLink:
 
 
 @asynccontextmanager
-async def process_link(command: Sequence[str], user_data: Path, environ: Mapping[str, str]) -> AsyncIterator[Link]:
+async def process_link(
+    command: Sequence[str], user_data: Path, environ: Mapping[str, str], *, record: Path | None = None
+) -> AsyncIterator[Link]:
     """``command serve --user-data DIR`` as a child; its stdin is closed and it is waited for at the end.
 
     Of this process's environment it gets what programs need to run, and nothing that steers a sidecar.
     """
     kept = {name: os.environ[name] for name in _ENVIRONMENT_KEPT if name in os.environ}
     arguments = [*command, "serve", "--user-data", str(user_data)]
+    if record is not None:
+        arguments += ["--record", str(record)]
     async with await anyio.open_process(arguments, env={**kept, **environ}) as process:
         link = _ProcessLink(process)
         async with anyio.create_task_group() as tasks:

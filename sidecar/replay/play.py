@@ -20,18 +20,20 @@ async def play(
     mode: str,
     folder: Path,
     command: Sequence[str] | None = None,
+    record: Path | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Difference | None:
     """Play ``session`` in an empty ``folder``; None when everything went as written.
 
     ``command`` starts a sidecar process (``serve`` and its options are added); without one it runs in this process.
+    ``record`` is where the sidecar writes a recording of it.
     Raises ``SessionInvalid``.
     """
     async with place_of(session.script, folder) as place:
         if command is None:
-            link = memory_link(folder, place.environment)
+            link = memory_link(folder, place.environment, record=record)
         else:
-            link = process_link(command, folder, place.environment)
+            link = process_link(command, folder, place.environment, record=record)
         async with link as connected:
             return await Player(session, place, connected, mode=mode, timeout_s=timeout_s).play()
 

@@ -103,7 +103,7 @@ class Player:
         }
 
     async def play(self) -> Difference | None:
-        """The first difference, or None when the session went as written. Raises ``SessionInvalid``."""
+        """The first difference, or None when the session went as written. A line that cannot be played is one."""
         difference: Difference | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._read)
@@ -111,7 +111,7 @@ class Player:
                 await self._story()
             except _Differs as found:
                 difference = self._difference(found)
-            except UnknownPlaceholder as error:
+            except (UnknownPlaceholder, SessionInvalid) as error:
                 difference = self._difference(_Differs(f"is not playable: {error}"))
             tasks.cancel_scope.cancel()
         return difference
@@ -159,7 +159,7 @@ class Player:
         else:
             frame = {"jsonrpc": "2.0", **self._bindings.fill(step.frame)}
             self._lanes.sent(frame)
-            line = json.dumps(frame, ensure_ascii=False)
+            line = _line(frame)
         self._transcript.append(f"→ {shown(line)}")
         try:
             await self._link.send(line.encode("utf-8", "surrogatepass") + b"\n")
@@ -208,7 +208,7 @@ class Player:
                 request = provider.requests[number - 1]
                 await self._in_time(request.gone.wait, f"the sidecar did not hang up on request {number}")
             case _:
-                raise SessionInvalid(f"Line {self._step.number}: nothing to wait for in {members}.")
+                raise SessionInvalid(f"nothing to wait for in {members}")
 
     def _text(self, chat_id: int) -> str | None:
         stream = self._folder.stream(chat_id)
@@ -225,7 +225,7 @@ class Player:
                 return wanted in text
             case {"begins": wanted}:
                 return text.startswith(wanted)
-        raise SessionInvalid(f'Line {self._step.number}: a text "is", "has" or "begins".')
+        raise SessionInvalid('a text "is", "has" or "begins"')
 
     async def _resume(self, members: Json) -> None:
         self._place.pauses[members["pause"]].resume()
@@ -339,6 +339,13 @@ def request_as_json(request: Any) -> Json:
 
 def _with_open_headers(wanted: Json) -> Json:
     return {**wanted, "headers": {OPEN: True, **wanted["headers"]}} if "headers" in wanted else wanted
+
+
+def _line(frame: Json) -> str:
+    """As JavaScript writes it: lone surrogates have no UTF-8 form and stay escapes."""
+    line = json.dumps(frame, ensure_ascii=False)
+    lone = any("\ud800" <= letter <= "\udfff" for letter in line)
+    return json.dumps(frame) if lone else line
 
 
 def _json(value: Any) -> str:
