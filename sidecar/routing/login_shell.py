@@ -9,17 +9,21 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import select
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
 import anyio
-from anyio.abc import Process
+import anyio.to_thread
 
 LIMIT_S: Final = 3.0
+POLL_S: Final = 0.1
 LONGEST_OUTPUT: Final = 1 << 20
 """Bytes; environments are limited to a fraction of this."""
 
@@ -54,29 +58,23 @@ class LoginShellEnvironment:
         """Ask the shell. Never raises for a shell that is missing, slow, noisy or broken."""
         try:
             if self._platform != "win32":
-                with anyio.move_on_after(self._limit_s):
-                    self._values = await self._ask()
+                self._values = await self._ask()
         finally:
             self._loaded.set()
 
     async def _ask(self) -> Mapping[str, str]:
         marker = f"__scalix_{secrets.token_hex(8)}__"
+        question = _Question(
+            [self._shell(), "-ilc", f"printf '%s' {marker}; env -0 || env; printf '%s' {marker}"],
+            {**self._environ, **_QUIET},
+            marker.encode(),
+            self._limit_s,
+        )
         try:
-            process = await anyio.open_process(
-                [self._shell(), "-ilc", f"printf '%s' {marker}; env -0 || env; printf '%s' {marker}"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={**self._environ, **_QUIET},
-                start_new_session=True,
-            )
-        except (OSError, ValueError):
-            return {}
-        try:
-            return parse_environment(await _output(process, marker.encode()), marker)
+            output = await anyio.to_thread.run_sync(question.ask, abandon_on_cancel=True)
         finally:
-            with anyio.CancelScope(shield=True):
-                await _end(process)
+            question.given_up.set()
+        return parse_environment(output, marker)
 
     def _shell(self) -> str:
         if shell := self._environ.get("SHELL"):
@@ -103,22 +101,53 @@ def parse_environment(output: bytes, marker: str) -> dict[str, str]:
     return found
 
 
-async def _output(process: Process, marker: bytes) -> bytes:
-    """Up to the second marker: a daemon started by a start-up file may hold the pipe open for ever."""
-    if process.stdout is None:
-        return b""
-    output = bytearray()
-    with suppress(anyio.EndOfStream):
-        while output.count(marker) < 2 and len(output) < LONGEST_OUTPUT:
-            output += await process.stdout.receive()
-    return bytes(output)
+class _Question:
+    """One run of the shell, on a worker thread; ``given_up`` ends it within a tenth of a second.
 
+    Blocking on purpose: the event loop's own subprocesses keep their pipe open for as long as some daemon started by
+    a start-up file does.
+    """
 
-async def _end(process: Process) -> None:
-    """End the shell and its children: it leads a session, so a process group, of its own."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
-    if process.stdout is not None:
-        await process.stdout.aclose()
+    def __init__(self, command: list[str], environ: Mapping[str, str], marker: bytes, limit_s: float) -> None:
+        self._command = command
+        self._environ = environ
+        self._marker = marker
+        self._limit_s = limit_s
+        self.given_up = threading.Event()
+
+    def ask(self) -> bytes:
+        """What it printed up to the second marker, within the limit; empty when it cannot be started."""
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the user's own shell
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=dict(self._environ),
+                start_new_session=True,
+            )
+        except (OSError, ValueError):
+            return b""
+        with process:
+            try:
+                return self._read(process)
+            finally:
+                # It leads a session, so a process group, of its own: its children end with it.
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+    def _read(self, process: subprocess.Popen[bytes]) -> bytes:
+        output = bytearray()
+        if process.stdout is None:
+            return b""
+        pipe = process.stdout.fileno()
+        deadline = time.monotonic() + self._limit_s
+        while output.count(self._marker) < 2 and len(output) < LONGEST_OUTPUT:
+            if self.given_up.is_set() or time.monotonic() > deadline:
+                break
+            if select.select([pipe], [], [], POLL_S)[0]:
+                data = os.read(pipe, 1 << 16)
+                if not data:
+                    break
+                output += data
+        return bytes(output)
