@@ -169,7 +169,10 @@ class ProviderHttp:
             streamed.close()
 
     async def get(self, url: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        """GETs a small document: status and body (cut after about 1 MiB). Limits no time. Raises ``ProviderError`` when there is no answer."""
+        """GETs a small document: status and body (cut after about 1 MiB). Sets no time limit.
+
+        Raises ``ProviderError`` when there is no answer.
+        """
         session = await self._open(url)
         register_headers(headers)
         try:

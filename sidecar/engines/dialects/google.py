@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Final
@@ -28,6 +29,11 @@ THINKING_TOKENS: Final[dict[ThinkingLevel, int]] = {"low": 1000, "medium": 4000,
 """The user's thinking setting (app contract 10); -1 lets the model decide."""
 _LEVELS: Final[dict[ThinkingLevel, str]] = {"low": "low", "medium": "high", "high": "high"}
 """Gemini 3 takes a word; its models have no medium in common."""
+
+
+_NO_SIGNATURE: Final = base64.b64encode(b"skip_thought_signature_validator").decode()
+"""Gemini 3 refuses a tool call of an earlier turn without the signature it came with; this stands for calls whose
+signature nobody kept (ai.google.dev, "Thought signatures")."""
 
 
 def prepare(call: ModelCall) -> PreparedRequest:
@@ -70,12 +76,16 @@ def body(call: ModelCall) -> dict[str, Any]:
     }
     return {
         **({"systemInstruction": {"parts": system}} if system else {}),
-        "contents": _contents(call.messages),
+        "contents": _contents(call.messages, signed=_is_gemini_3(call)),
         **({"generationConfig": config} if config else {}),
         **_tools(call),
         **options,
         **call.target.body,
     }
+
+
+def _is_gemini_3(call: ModelCall) -> bool:
+    return call.target.wire_model.rpartition("/")[2].startswith("gemini-3")
 
 
 def _thinking(call: ModelCall) -> dict[str, Any] | None:
@@ -84,7 +94,7 @@ def _thinking(call: ModelCall) -> dict[str, Any] | None:
         return None
     if call.thinking is None:
         return {"includeThoughts": True}
-    if call.target.wire_model.rpartition("/")[2].startswith("gemini-3"):
+    if _is_gemini_3(call):
         return {"includeThoughts": True, "thinkingLevel": _LEVELS[call.thinking]}
     return {"includeThoughts": True, "thinkingBudget": THINKING_TOKENS[call.thinking]}
 
@@ -96,13 +106,18 @@ def _response_format(call: ModelCall) -> dict[str, Any]:
     return {"responseMimeType": "application/json", **given(responseJsonSchema=wanted.get("schema"))}
 
 
-def _contents(prompt: Sequence[Message]) -> list[dict[str, Any]]:
-    """Turns alternate: neighbours of one side become one content. Tool results are the user's."""
+def _contents(prompt: Sequence[Message], *, signed: bool) -> list[dict[str, Any]]:
+    """Turns alternate: neighbours of one side become one content. Tool results are the user's.
+
+    ``signed``: the first call of a turn carries a thought signature.
+    """
     names = {part.id: part.name for message in prompt for part in message.parts if isinstance(part, ToolCallPart)}
     turns = [message for message in prompt if message.role != "system"]
     contents: list[dict[str, Any]] = []
     for role, group in groupby(turns, key=lambda message: "model" if message.role == "assistant" else "user"):
         parts = [item for message in group for part in message.parts if (item := _part(part, names)) is not None]
+        if signed and (first := next((part for part in parts if "functionCall" in part), None)):
+            first["thoughtSignature"] = _NO_SIGNATURE
         if parts:
             contents.append({"role": role, "parts": parts})
     return contents

@@ -1,0 +1,448 @@
+"""Every vendor in its own dialect: the request as the server saw it, the events as the caller got them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+
+from protocol.errors import ErrorCode
+from sidecar.engines.base import (
+    FilePart,
+    Finish,
+    Message,
+    ReasoningPart,
+    Target,
+    TextPart,
+    Tool,
+    ToolCallPart,
+    ToolResultPart,
+    Usage,
+)
+from sidecar.engines.select import Engines
+from sidecar.errors import ProviderError, StreamInterrupted
+from sidecar.secret import SecretText
+from tests.engines.calls import KEY, call, collect, reasoning_of, text_of
+from tests.providers import (
+    Answer,
+    Drop,
+    Pause,
+    Recorded,
+    ScriptedProvider,
+    TrickleUntilGone,
+    anthropic_stream,
+    cohere_stream,
+    gemini_stream,
+    openai_chat_stream,
+    openai_responses_stream,
+)
+
+pytestmark = pytest.mark.anyio
+
+PATHS = {
+    "openai-chat": "/v1/chat/completions",
+    "openai-responses": "/v1/responses",
+    "anthropic": "/v1/messages",
+    "google": "/v1/models/gemini-2.5-flash:streamGenerateContent",
+    "cohere": "/v1/chat",
+}
+MODELS = {
+    "openai-chat": "m",
+    "openai-responses": "gpt-5",
+    "anthropic": "claude-sonnet-4-20250514",
+    "google": "gemini-2.5-flash",
+    "cohere": "command-a",
+}
+STREAMS: dict[str, list[bytes]] = {
+    "openai-chat": openai_chat_stream(
+        ["Hel", "lo"], reasoning=["hm"], usage={"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
+    ),
+    "openai-responses": openai_responses_stream(
+        ["Hel", "lo"], reasoning=["hm"], usage={"input_tokens": 9, "output_tokens": 5, "total_tokens": 14}
+    ),
+    "anthropic": anthropic_stream(["Hel", "lo"], thinking=["hm"], input_tokens=9, output_tokens=5),
+    "google": gemini_stream(["H", "e", "llo"], thoughts=["h", "m"], prompt_tokens=9, candidate_tokens=5),
+    "cohere": cohere_stream(["Hel", "lo"], thinking=["hm"], input_tokens=9, output_tokens=5),
+}
+every_dialect = pytest.mark.parametrize("dialect", list(PATHS))
+
+
+@pytest.fixture
+async def engines() -> AsyncIterator[Engines]:
+    made = Engines({"SCALIX_TIMEOUT_FIRST_TOKEN_S": "5", "SCALIX_TIMEOUT_IDLE_S": "0.2"})
+    yield made
+    await made.aclose()
+
+
+def to(provider: ScriptedProvider, dialect: str, **overrides: Any) -> Target:
+    values: dict[str, Any] = {
+        "provider": "p",
+        "model": MODELS[dialect],
+        "wire_model": MODELS[dialect],
+        "dialect": dialect,
+        "base_url": provider.base_url + "/v1",
+        "api_key": SecretText(KEY),
+    }
+    return Target(**{**values, **overrides})
+
+
+async def sent(
+    engines: Engines, provider: ScriptedProvider, dialect: str, target: dict[str, Any] | None = None, **overrides: Any
+) -> Recorded:
+    provider.handle(PATHS[dialect], lambda _: Answer.stream(STREAMS[dialect]))
+    await collect(engines, call(to(provider, dialect, **(target or {})), **overrides))
+    return provider.last()
+
+
+# --- what all have in common -------------------------------------------------------------------------------------
+
+
+@every_dialect
+async def test_an_answer_comes_as_the_same_events(engines: Engines, provider: ScriptedProvider, dialect: str) -> None:
+    provider.answer(PATHS[dialect], Answer.stream(STREAMS[dialect]))
+    events = await collect(engines, call(to(provider, dialect)))
+    assert text_of(events) == "Hello"
+    assert reasoning_of(events) == "hm"
+    assert [event.reason for event in events if isinstance(event, Finish)] == ["stop"]
+    usage = [event for event in events if isinstance(event, Usage)][-1]
+    assert (usage.input_tokens, usage.output_tokens) == (9, 5)
+
+
+@every_dialect
+async def test_the_key_is_in_a_header_and_never_in_the_address(
+    engines: Engines, provider: ScriptedProvider, dialect: str
+) -> None:
+    request = await sent(engines, provider, dialect)
+    names = {"anthropic": "x-api-key", "google": "x-goog-api-key"}
+    holders = [name for name, value in request.headers.items() if KEY in value]
+    assert holders == [names.get(dialect, "authorization")]
+    assert KEY not in request.path + str(request.query)
+    assert request.headers["content-type"] == "application/json"
+
+
+@every_dialect
+async def test_a_stream_cut_before_its_finish_marker_is_interrupted(
+    engines: Engines, provider: ScriptedProvider, dialect: str
+) -> None:
+    provider.answer(PATHS[dialect], Answer.stream([*STREAMS[dialect][:-3], Drop()]))
+    with pytest.raises(StreamInterrupted) as caught:
+        await collect(engines, call(to(provider, dialect)))
+    assert (caught.value.provider, caught.value.request_id) == ("p", "req-1")
+
+
+@every_dialect
+async def test_keep_alives_do_not_hide_a_stall(engines: Engines, provider: ScriptedProvider, dialect: str) -> None:
+    provider.answer(PATHS[dialect], Answer.stream([*STREAMS[dialect][:-3], TrickleUntilGone(b": ping\n\n")]))
+    with anyio.fail_after(5), pytest.raises(ProviderError, match="stopped sending") as caught:
+        await collect(engines, call(to(provider, dialect)))
+    assert caught.value.code is ErrorCode.TIMEOUT
+
+
+@every_dialect
+async def test_cancelling_closes_the_connection_within_50_ms(
+    engines: Engines, provider: ScriptedProvider, dialect: str
+) -> None:
+    pause = Pause()
+    provider.answer(PATHS[dialect], Answer.stream([*STREAMS[dialect][:-3], pause]))
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(collect, engines, call(to(provider, dialect)))
+            await pause.reached.wait()
+            start = anyio.current_time()
+            tasks.cancel_scope.cancel()
+        await provider.last().gone.wait()
+    assert (provider.last().gone_at or start + 1) - start < 0.05
+
+
+@every_dialect
+@pytest.mark.parametrize("status", [401, 429, 529])
+async def test_a_refusal_is_classified_alike(
+    engines: Engines, provider: ScriptedProvider, dialect: str, status: int
+) -> None:
+    provider.answer(PATHS[dialect], Answer.json({"error": {"message": "No."}}, status=status))
+    with pytest.raises(ProviderError, match=r"^No\.$") as caught:
+        await collect(engines, call(to(provider, dialect)))
+    codes = {401: ErrorCode.AUTHENTICATION_FAILED, 429: ErrorCode.RATE_LIMIT_EXCEEDED, 529: ErrorCode.MODEL_UNAVAILABLE}
+    assert (caught.value.code, caught.value.status) == (codes[status], status)
+
+
+@every_dialect
+async def test_the_targets_headers_query_and_body_come_last(
+    engines: Engines, provider: ScriptedProvider, dialect: str
+) -> None:
+    extras = {"headers": {"X-Team": "7"}, "query": {"tenant": "t"}, "body": {"user": "u-1"}}
+    request = await sent(engines, provider, dialect, extras)
+    assert request.headers["x-team"] == "7"
+    assert request.query == ({"alt": "sse"} if dialect == "google" else {}) | {"tenant": "t"}
+    assert request.json["user"] == "u-1"
+
+
+IMAGE = {
+    "openai-chat": {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0="}},
+    "openai-responses": {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0="},
+    "anthropic": {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0="}},
+    "google": {"inlineData": {"mimeType": "image/png", "data": "iVBORw0="}},
+    "cohere": {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0="}},
+}
+
+
+@every_dialect
+async def test_an_image_travels_in_the_vendors_shape(
+    engines: Engines, provider: ScriptedProvider, dialect: str
+) -> None:
+    prompt = (Message(role="user", parts=(TextPart("Look"), FilePart("image/png", base64="iVBORw0="))),)
+    body = (await sent(engines, provider, dialect, messages=prompt)).json
+    holder = {"openai-responses": "input", "google": "contents"}.get(dialect, "messages")
+    content = body[holder][0]["parts" if dialect == "google" else "content"]
+    assert content[1] == IMAGE[dialect]
+    assert content[0].get("text") == "Look"
+
+
+# --- Anthropic ---------------------------------------------------------------------------------------------------
+
+CONVERSATION = (
+    Message.of("system", "Be brief."),
+    Message.of("user", "weather?"),
+    Message(
+        role="assistant",
+        parts=(
+            ReasoningPart("hm", signature="c2ln"),
+            ReasoningPart("unsigned"),
+            ToolCallPart("c1", "weather", '{"city":"Rome"}'),
+        ),
+    ),
+    Message(role="tool", parts=(ToolResultPart("c1", "weather", "sunny"),)),
+    Message.of("user", "and tomorrow?"),
+)
+TOOLS = (Tool("weather", "The weather", {"type": "object", "properties": {"city": {"type": "string"}}}),)
+
+
+async def test_anthropic_gets_a_system_prompt_of_its_own_and_alternating_turns(
+    engines: Engines, provider: ScriptedProvider
+) -> None:
+    request = await sent(engines, provider, "anthropic", messages=CONVERSATION, tools=TOOLS, tool_choice="auto")
+    assert request.headers["anthropic-version"] == "2023-06-01"
+    assert request.json == {
+        "model": "claude-sonnet-4-20250514",
+        "max_tokens": 4096,
+        "system": [{"type": "text", "text": "Be brief."}],
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "weather?"}]},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "hm", "signature": "c2ln"},
+                    {"type": "tool_use", "id": "c1", "name": "weather", "input": {"city": "Rome"}},
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "c1", "content": "sunny"},
+                    {"type": "text", "text": "and tomorrow?"},
+                ],
+            },
+        ],
+        "stream": True,
+        "tools": [{"name": "weather", "description": "The weather", "input_schema": TOOLS[0].input_schema}],
+        "tool_choice": {"type": "auto"},
+    }
+
+
+async def test_anthropic_thinks_on_top_of_the_answers_limit_and_without_temperature(
+    engines: Engines, provider: ScriptedProvider
+) -> None:
+    asked = {"reasoning": "budget", "max_output_tokens": 1000, "temperature": 0.0}
+    body = (await sent(engines, provider, "anthropic", asked, thinking="medium")).json
+    assert body["thinking"] == {"type": "enabled", "budget_tokens": 4000}
+    assert body["max_tokens"] == 5000
+    assert "temperature" not in body
+
+
+@pytest.mark.parametrize("reasoning", ["none", "budget"])
+async def test_anthropic_does_not_think_unless_user_and_model_want_it(
+    engines: Engines, provider: ScriptedProvider, reasoning: str
+) -> None:
+    thinking = "high" if reasoning == "none" else None
+    asked = {"reasoning": reasoning, "max_output_tokens": 1000, "temperature": 0.0}
+    body = (await sent(engines, provider, "anthropic", asked, thinking=thinking)).json
+    assert "thinking" not in body
+    assert (body["max_tokens"], body["temperature"]) == (1000, 0.0)
+
+
+async def test_anthropic_refuses_trailing_blanks_of_a_prefill_and_empty_text(
+    engines: Engines, provider: ScriptedProvider
+) -> None:
+    prompt = (Message.of("user", "go on"), Message.of("assistant", " "), Message.of("assistant", "so far \n"))
+    body = (await sent(engines, provider, "anthropic", messages=prompt)).json
+    assert body["messages"][1:] == [{"role": "assistant", "content": [{"type": "text", "text": "so far"}]}]
+
+
+# --- Google ------------------------------------------------------------------------------------------------------
+
+
+async def test_gemini_gets_contents_and_a_generation_config(engines: Engines, provider: ScriptedProvider) -> None:
+    request = await sent(
+        engines,
+        provider,
+        "google",
+        {"reasoning": "budget"},
+        messages=CONVERSATION,
+        tools=TOOLS,
+        tool_choice={"toolName": "weather"},
+        max_output_tokens=100,
+        temperature=0,
+        top_p=0.9,
+        stop=("END",),
+        thinking="high",
+    )
+    assert request.query == {"alt": "sse"}
+    assert request.json == {
+        "systemInstruction": {"parts": [{"text": "Be brief."}]},
+        "contents": [
+            {"role": "user", "parts": [{"text": "weather?"}]},
+            {"role": "model", "parts": [{"functionCall": {"name": "weather", "args": {"city": "Rome"}}}]},
+            {
+                "role": "user",
+                "parts": [
+                    {
+                        "functionResponse": {
+                            "name": "weather",
+                            "response": {"name": "weather", "content": "sunny"},
+                        }
+                    },
+                    {"text": "and tomorrow?"},
+                ],
+            },
+        ],
+        "generationConfig": {
+            "maxOutputTokens": 100,
+            "temperature": 0,
+            "topP": 0.9,
+            "stopSequences": ["END"],
+            "thinkingConfig": {"includeThoughts": True, "thinkingBudget": -1},
+        },
+        "tools": [
+            {
+                "functionDeclarations": [
+                    {
+                        "name": "weather",
+                        "description": "The weather",
+                        "parametersJsonSchema": TOOLS[0].input_schema,
+                    }
+                ]
+            }
+        ],
+        "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["weather"]}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking", "config"),
+    [
+        ("gemini-2.5-flash", None, {"includeThoughts": True}),
+        ("gemini-2.5-flash", "low", {"includeThoughts": True, "thinkingBudget": 1000}),
+        ("gemini-2.5-flash", "medium", {"includeThoughts": True, "thinkingBudget": 4000}),
+        ("gemini-3-pro-preview", "high", {"includeThoughts": True, "thinkingLevel": "high"}),
+    ],
+)
+async def test_gemini_thinks_as_the_user_set_it(
+    engines: Engines, provider: ScriptedProvider, model: str, thinking: Any, config: dict[str, Any]
+) -> None:
+    provider.answer(f"/v1/models/{model}:streamGenerateContent", Answer.stream(STREAMS["google"]))
+    target = to(provider, "google", wire_model=model, reasoning="budget")
+    await collect(engines, call(target, thinking=thinking))
+    assert provider.last().json["generationConfig"]["thinkingConfig"] == config
+
+
+async def test_gemini_3_gets_a_signature_for_calls_that_have_lost_theirs(
+    engines: Engines, provider: ScriptedProvider
+) -> None:
+    provider.answer("/v1/models/gemini-3-pro:streamGenerateContent", Answer.stream(STREAMS["google"]))
+    await collect(engines, call(to(provider, "google", wire_model="gemini-3-pro"), messages=CONVERSATION))
+    (part,) = provider.last().json["contents"][1]["parts"]
+    assert part["thoughtSignature"] == "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
+
+
+# --- OpenAI's Responses ------------------------------------------------------------------------------------------
+
+
+async def test_a_reasoning_model_gets_a_developer_prompt_a_summary_and_no_temperature(
+    engines: Engines, provider: ScriptedProvider
+) -> None:
+    request = await sent(
+        engines,
+        provider,
+        "openai-responses",
+        {"reasoning": "effort"},
+        messages=CONVERSATION,
+        tools=TOOLS,
+        max_output_tokens=100,
+        temperature=0,
+        thinking="high",
+    )
+    assert request.json == {
+        "model": "gpt-5",
+        "input": [
+            {"role": "developer", "content": "Be brief."},
+            {"role": "user", "content": [{"type": "input_text", "text": "weather?"}]},
+            {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": '{"city":"Rome"}'},
+            {"type": "function_call_output", "call_id": "c1", "output": "sunny"},
+            {"role": "user", "content": [{"type": "input_text", "text": "and tomorrow?"}]},
+        ],
+        "stream": True,
+        "max_output_tokens": 100,
+        "reasoning": {"summary": "auto", "effort": "high"},
+        "tools": [
+            {
+                "type": "function",
+                "name": "weather",
+                "description": "The weather",
+                "parameters": TOOLS[0].input_schema,
+                "strict": False,
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize("model", ["gpt-4.1", "gpt-5-chat-latest"])
+async def test_other_models_keep_temperature_and_system(
+    engines: Engines, provider: ScriptedProvider, model: str
+) -> None:
+    body = (await sent(engines, provider, "openai-responses", {"wire_model": model}, temperature=0.5)).json
+    assert body["temperature"] == 0.5
+    assert body["input"][0] == {"role": "system", "content": "Be brief."}
+    assert "reasoning" not in body
+
+
+# --- Cohere ------------------------------------------------------------------------------------------------------
+
+
+async def test_cohere_has_names_of_its_own_for_sampling(engines: Engines, provider: ScriptedProvider) -> None:
+    request = await sent(
+        engines,
+        provider,
+        "cohere",
+        tools=(*TOOLS, Tool("other", None, {})),
+        tool_choice={"toolName": "weather"},
+        temperature=0,
+        top_p=0.9,
+        top_k=5,
+        stop=("END",),
+        max_output_tokens=100,
+        response_format={"type": "json", "schema": {"type": "object"}},
+    )
+    body = request.json
+    assert body["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    assert {name: body[name] for name in ("max_tokens", "temperature", "p", "k", "stop_sequences", "tool_choice")} == {
+        "max_tokens": 100,
+        "temperature": 0,
+        "p": 0.9,
+        "k": 5,
+        "stop_sequences": ["END"],
+        "tool_choice": "REQUIRED",
+    }
+    assert [tool["function"]["name"] for tool in body["tools"]] == ["weather"]
+    assert body["response_format"] == {"type": "json_object", "json_schema": {"type": "object"}}
