@@ -112,8 +112,13 @@ class PatchLog:
 
     @property
     def text(self) -> str:
-        """The whole text, sent and pending: what a receiver holds after the next patch."""
+        """The whole text, sent and pending: what a receiver holds after the next patch.
+
+        Reading it melts the pieces: a host that does not take patches must not cost an object per delta.
+        """
         mark = self._mark
+        if mark is None and len(self.pending) > 1:
+            self.pending = ["".join(self.pending)]
         if mark is None or mark.sent_index is None:
             self._sent = ["".join(self._sent)] if self._sent else []
         return "".join(self._sent) + "".join(self.pending)
