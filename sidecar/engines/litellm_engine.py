@@ -216,6 +216,7 @@ def arguments(call: ModelCall) -> dict[str, Any]:
         "stream_options": {"include_usage": True},
         "max_retries": 0,
         "num_retries": 0,
+        "_skip_mcp_handler": True,  # or a call with tools dies of the ``mcp`` package, which litellm does not require
         **{name: value for name, value in optional.items() if value is not None},
         **snake_case(call.provider_options),
         **target.body,
