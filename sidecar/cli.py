@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import anyio
 import msgspec
 import typer
+from typer.exceptions import TyperException
 
 from sidecar import __version__
 from sidecar.build_info import build_id
@@ -36,13 +36,19 @@ def run(arguments: list[str]) -> int:
         return exit_.exit_code
     except KeyboardInterrupt:
         return 130
-    except (typer.Abort, Exception) as error:
-        show = getattr(error, "show", None)
-        if show is None:
-            raise
-        show()
-        return int(getattr(error, "exit_code", 1))
+    except TyperException as error:
+        return _told(error)
     return result if isinstance(result, int) else 0
+
+
+def _told(error: TyperException) -> int:
+    """Say what is wrong with a call, with its usage where the error knows it; returns the exit code."""
+    show: Any = getattr(error, "show", None)
+    if show is None:
+        sys.stderr.write(f"{error.format_message()}\n")
+    else:
+        show()
+    return error.exit_code
 
 
 @app.callback(invoke_without_command=True)
@@ -144,28 +150,14 @@ def doctor(user_data: UserData = None, as_json: AsJson = False) -> int:
 
 @app.command()
 def replay(
-    path: Annotated[Path, typer.Argument(help="A session (folder or file), or what `serve --record` wrote.")],
+    paths: Annotated[list[Path], typer.Argument(help="Sessions, folders of them, or files of `serve --record`.")],
     sidecar: Annotated[str | None, typer.Option(help="Command of the sidecar to test; this one by default.")] = None,
+    as_json: AsJson = False,
 ) -> int:
-    """Play a session back and show the first difference."""
-    from sidecar.replay.format import MODES, SessionInvalid, load_session
-    from sidecar.replay.play import play_in_temporary_folder
-    from sidecar.replay.report import report
+    """Play sessions back and show the first difference. Exit code 1 if there is one, 2 if they cannot be played."""
+    from sidecar.commands.replay import replay as play_back
 
-    command = None if sidecar is None else shlex.split(sidecar)
+    async def play() -> int:
+        return await play_back(paths, sidecar=sidecar, json_output=as_json)
 
-    async def played() -> int:
-        session = load_session(path)
-        for mode in (mode for mode in MODES if mode in session.modes):
-            difference = await play_in_temporary_folder(session, mode=mode, command=command)
-            if difference is not None:
-                sys.stdout.write(report(f"{path} ({mode})", difference) + "\n")
-                return 1
-            sys.stdout.write(f"{path} ({mode}): as written\n")
-        return 0
-
-    try:
-        return anyio.run(played)
-    except (SessionInvalid, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    return anyio.run(play)

@@ -1,0 +1,93 @@
+"""``scalix-sidecar replay``: play sessions and recordings back, show the first difference of each."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from sidecar.errors import ValidationFailed
+from sidecar.replay.format import SESSION_FILE, Session, is_recording, load_session
+from sidecar.replay.play import play_in_temporary_folder
+from sidecar.replay.player import Difference
+from sidecar.replay.recording import load_recording
+from sidecar.replay.report import as_json, report
+
+SAME, DIFFERENT, UNPLAYABLE = 0, 1, 2
+"""Exit codes."""
+
+
+async def replay(paths: Sequence[Path], *, sidecar: str | None, json_output: bool) -> int:
+    """Play everything in ``paths`` (sessions, folders of sessions, recordings), each in its chunk modes.
+
+    ``sidecar`` is the command line of the sidecar to test; None plays on one in this process. Returns an exit code.
+    """
+    command = None if sidecar is None else words(sidecar)
+    outcome = SAME
+    try:
+        for path in _unfolded(paths):
+            session = load_recording(path) if is_recording(path) else load_session(path)
+            outcome = max(outcome, await _play(session, command, json_output=json_output))
+    except (ValidationFailed, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return UNPLAYABLE
+    return outcome
+
+
+def words(command: str) -> list[str]:
+    """The words of a command line, as this platform's shell would split it."""
+    return [word.strip('"') for word in shlex.split(command, posix=False)] if os.name == "nt" else shlex.split(command)
+
+
+def _unfolded(paths: Sequence[Path]) -> list[Path]:
+    """Folders of sessions become their sessions."""
+    found: list[Path] = []
+    for path in paths:
+        inside = [] if (path / SESSION_FILE).exists() else sorted(path.glob(f"*/{SESSION_FILE}"))
+        found += [session.parent for session in inside] or [path]
+    return found
+
+
+async def _play(session: Session, command: list[str] | None, *, json_output: bool) -> int:
+    outcome = SAME
+    for mode in session.modes:
+        start = time.perf_counter()
+        difference = await play_in_temporary_folder(session, mode=mode, command=command)
+        _tell(session, mode, difference, time.perf_counter() - start, json_output=json_output)
+        outcome = max(outcome, SAME if difference is None else DIFFERENT)
+    if not json_output:
+        for note in session.notes:
+            sys.stdout.write(f"  note: {note}\n")
+    return outcome
+
+
+def _tell(session: Session, mode: str, difference: Difference | None, seconds: float, *, json_output: bool) -> None:
+    if json_output:
+        outcome = {**as_json(session.name, mode, difference), "seconds": round(seconds, 3), "notes": session.notes}
+        sys.stdout.write(json.dumps(outcome, ensure_ascii=False) + "\n")
+    elif difference is None:
+        sys.stdout.write(f"{session.name} ({mode}): as written, {seconds:.1f} s\n")
+    else:
+        sys.stdout.write(_coloured(report(f"{session.name} ({mode})", difference)) + "\n")
+
+
+def _coloured(text: str) -> str:
+    """Expected green, got red, on a terminal."""
+    if not sys.stdout.isatty():
+        return text
+    from rich.console import Console
+    from rich.text import Text
+
+    coloured = Text()
+    styles = {"expected": "green", "got": "red", "→": "cyan", "·": "dim", "←": ""}
+    for number, line in enumerate(text.splitlines()):
+        first = (line.split(maxsplit=1) or [""])[0]
+        coloured.append(line + "\n", "bold" if number == 0 else styles.get(first, ""))
+    console = Console()
+    with console.capture() as captured:
+        console.print(coloured, soft_wrap=True, end="")
+    return captured.get().rstrip("\n")
