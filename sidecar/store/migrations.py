@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from sidecar import __version__
 from sidecar.errors import DatabaseTooNew
+from sidecar.store import ledger_tables
 
 
 class Migration(NamedTuple):
@@ -40,7 +41,10 @@ def _settings(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (Migration("0001_settings", _settings),)
+MIGRATIONS: Final[tuple[Migration, ...]] = (
+    Migration("0001_settings", _settings),
+    Migration("0002_ledger", ledger_tables.create),
+)
 """In order. A build that adds tables appends here."""
 
 _LEDGER: Final = (
