@@ -222,8 +222,8 @@ def test_a_key_cut_by_patches_is_hidden_in_the_whole_text() -> None:
 
 
 def test_a_secret_of_this_process_is_hidden_whatever_it_looks_like() -> None:
-    register_secret(SecretText("nothing-special"))
-    (line,) = recorded(("in", {"id": 1, "method": "chat:stream", "params": {"prompt": "nothing-special here"}}))
+    register_secret(SecretText("nothing-special-7"))
+    (line,) = recorded(("in", {"id": 1, "method": "chat:stream", "params": {"prompt": "nothing-special-7 here"}}))
     assert line["frame"]["params"]["prompt"] == "*** here"
 
 
