@@ -328,7 +328,8 @@ class Services:
                 connection, alive=process_alive, own=os.getpid(), own_start=_STARTED_AT, now=int(time.time())
             )
         )
-        log.warning("turns of a process that died are marked interrupted", chats=chats)
+        if chats:
+            log.warning("turns of a process that died are marked interrupted", chats=chats)
 
     async def _pro_key(self) -> SecretText | None:
         return (await self.settings.load()).pro_api_key

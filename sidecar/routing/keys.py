@@ -7,6 +7,7 @@ from typing import Final
 from protocol.errors import ErrorCode
 from sidecar.errors import MissingApiKey, ProviderError, SecretLocked
 from sidecar.routing.inputs import AUTO, Environment, ProviderInfo, RoutingSettings
+from sidecar.redaction import register_secret
 from sidecar.secret import SecretText
 
 PRO_KEY_VARIABLE: Final = "SCALIX_PRO_API_KEY"
@@ -62,7 +63,9 @@ def checked_key(text: str, owner: str, provider_id: str) -> SecretText:
                 code=ErrorCode.AUTHENTICATION_FAILED,
                 provider=provider_id,
             )
-    return SecretText(text)
+    key = SecretText(text)
+    register_secret(key)  # whatever is logged or told from here on has it cut out
+    return key
 
 
 def pro_key(settings: RoutingSettings, environ: Environment) -> SecretText | None:

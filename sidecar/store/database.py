@@ -21,6 +21,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 
 from sidecar.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreadable
 
@@ -185,12 +186,14 @@ class Database:
 
         Never raises, and waits for a lock no longer than ``STATUS_WAIT_MS``: the handshake asks this.
         """
+        version, readable = None, True
         try:
             version = await self.read(_schema_version_soon)
         except (DatabaseUnreadable, DatabaseBusy):
-            return DatabaseStatus(self.path, self.path.exists(), None, writable=False)
-        may_write = os.access(self.path, os.W_OK) and (version or 0) <= NEWEST_KNOWN_SCHEMA
-        return DatabaseStatus(self.path, exists=True, schema_version=version, writable=may_write)
+            readable = False
+        exists, may_write = await anyio.to_thread.run_sync(_file_facts, self.path)
+        writable = readable and may_write and (version or 0) <= NEWEST_KNOWN_SCHEMA
+        return DatabaseStatus(self.path, exists=exists, schema_version=version, writable=writable)
 
     async def aclose(self) -> None:
         """Finish the queued jobs and close both connections."""
@@ -212,6 +215,11 @@ class Database:
         if job.error is not None:
             raise job.error
         return job.value  # type: ignore[return-value]
+
+
+def _file_facts(path: Path) -> tuple[bool, bool]:
+    """Whether the file is there, and whether it may be written."""
+    return path.exists(), os.access(path, os.W_OK)
 
 
 def schema_version(connection: sqlite3.Connection) -> int | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from sidecar.chat.context import (
@@ -436,7 +437,7 @@ async def test_cancelling_stops_the_work(tmp_path: Path) -> None:
         stop=stop,
     )
     with pytest.raises(Stopped):
-        extraction.run()
+        await anyio.to_thread.run_sync(extraction.run)
 
 
 async def test_tokens_are_those_of_what_is_sent(tmp_path: Path) -> None:
