@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -170,8 +169,3 @@ async def process_link(
                     if process.returncode is None:
                         process.kill()
                 tasks.cancel_scope.cancel()
-
-
-def own_command() -> list[str]:
-    """How to start this very sidecar: the frozen binary itself, else this Python."""
-    return [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "sidecar"]
