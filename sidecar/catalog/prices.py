@@ -1,14 +1,20 @@
-"""What a call costs: litellm's local price data, read without importing litellm.
+"""What a call costs and what a model can do: litellm's local data, read without importing litellm.
 
-The file is parsed once, on a worker thread, when the first cost is wanted. A model that is not in it, a price that is
-missing, negative or no number, and every local or custom model cost *unknown* (None), never 0.
+The file is parsed once, on a worker thread, when it is first wanted; only what is asked of it is kept (chat models of
+the app's providers, prices per token, limits). A model that is not in it, a price that is missing, negative or no
+number, and every local or custom model cost *unknown* (None), never 0.
+
+The rules are litellm's own (held by a differential test): a longer prompt than a model's threshold makes the whole
+call dearer, each price by itself; a cached or written prompt without a price of its own is an ordinary prompt.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import math
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -17,26 +23,38 @@ import anyio.to_thread
 import msgspec
 import structlog
 
+from sidecar.catalog.builtin import builtin_provider
+
 DATA_FILE: Final = "model_prices_and_context_window_backup.json"
 
-_PREFIX: Final = {
-    "google": "gemini/",
-    "grok": "xai/",
-    "together": "together_ai/",
-    "azure": "azure/",
-    "openrouter": "openrouter/",
-    "mistral": "mistral/",
-    "perplexity": "perplexity/",
+_VENDORS: Final = {
+    "openai": ("", ("openai",)),
+    "anthropic": ("", ("anthropic",)),
+    "google": ("gemini/", ("gemini",)),
+    "openrouter": ("openrouter/", ("openrouter",)),
+    "azure": ("azure/", ("azure",)),
+    "grok": ("xai/", ("xai",)),
+    "mistral": ("mistral/", ("mistral",)),
+    "cohere": ("", ("cohere", "cohere_chat")),
+    "together": ("together_ai/", ("together_ai",)),
+    "perplexity": ("perplexity/", ("perplexity",)),
 }
-"""Our provider ids as litellm names them; the others' models stand there by their bare name."""
+"""Our provider ids: the prefix of litellm's model names, and litellm's provider ids."""
 
-_PRICED: Final = frozenset({*_PREFIX, "openai", "anthropic", "cohere"})
-_TIERS: Final = ((272_000, "_above_272k_tokens"), (200_000, "_above_200k_tokens"), (128_000, "_above_128k_tokens"))
-"""Prompts longer than this many tokens cost more, where a model has such prices; the highest tier first."""
+_KEPT_VENDORS: Final = frozenset(vendor for _, vendors in _VENDORS.values() for vendor in vendors)
+_KEPT_MODES: Final = frozenset({"chat", "completion", "responses"})
+_INCLUSIVE: Final = frozenset({"grok"})
+"""xAI's higher price begins at the threshold, the others' above it."""
+
+_PRICE: Final = re.compile(
+    r"(?P<kind>input_cost_per_token|output_cost_per_token|cache_read_input_token_cost|cache_creation_input_token_cost"
+    r"|output_cost_per_reasoning_token)(?:_above_(?P<tokens>\d+)(?P<thousands>k?)_tokens)?"
+)
 
 log = structlog.get_logger("sidecar.catalog")
 
 Rates = Mapping[str, float]
+"""USD per token by litellm's field name, without threshold."""
 
 
 class TokenCounts(Protocol):
@@ -54,25 +72,58 @@ class TokenCounts(Protocol):
     def cache_write_tokens(self) -> int | None: ...
 
 
-class PriceList:
-    """Prices in USD per token by litellm's model names."""
+class ModelData(msgspec.Struct, frozen=True, kw_only=True):
+    """What the data says about a model; None is unknown. Limits in tokens."""
 
-    def __init__(self) -> None:
-        self._rates: dict[str, dict[str, float]] | None = None
+    rates: dict[str, float]
+    tiers: tuple[tuple[int, dict[str, float]], ...] = ()
+    """(prompt tokens, prices from there on), the lowest first."""
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    supports_vision: bool | None = None
+    supports_reasoning: bool | None = None
+    odd: tuple[str, ...] = ()
+    """Prices that are negative or no number; they are not used."""
+
+
+class PriceList:
+    """Prices and facts by our provider ids and the models' own names."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._models: dict[str, ModelData] | None = None
         self._lock = anyio.Lock()
+        self.version: str | None = None
+        """Which data costs were made with; None before ``load`` and without any."""
 
     async def load(self) -> None:
-        """Read the data; without it every cost is unknown. Never raises."""
+        """Read the data; without it everything is unknown. Never raises."""
         async with self._lock:
-            if self._rates is None:
-                self._rates = await anyio.to_thread.run_sync(_read)
+            if self._models is None:
+                path = self._path or data_path()
+                self._models, self.version = await anyio.to_thread.run_sync(_read, path)
 
     def cost(self, provider: str, model: str, tokens: TokenCounts) -> float | None:
         """USD of one call to a vendor's model; None when unknown, also before ``load``."""
-        if self._rates is None or provider not in _PRICED:
+        data = self.model(provider, model)
+        if data is None or tokens.input_tokens is None:
             return None
-        rates = self._rates.get(f"{_PREFIX.get(provider, '')}{model}") or self._rates.get(model)
-        return None if rates is None else cost(rates, tokens)
+        return cost(rates_for(data, tokens.input_tokens, inclusive=provider in _INCLUSIVE), tokens)
+
+    def model(self, provider: str, name: str) -> ModelData | None:
+        """What is known about a model, also one that our catalogue does not list."""
+        if self._models is None or provider not in _VENDORS:
+            return None
+        return next((data for each in _names(provider, name) if (data := self._models.get(each)) is not None), None)
+
+
+def rates_for(data: ModelData, input_tokens: int, *, inclusive: bool = False) -> Rates:
+    """A model's prices for a prompt of that length."""
+    rates: Rates = data.rates
+    for threshold, tier in data.tiers:
+        if input_tokens > threshold or (inclusive and input_tokens == threshold):
+            rates = {**rates, **tier}
+    return rates
 
 
 def cost(rates: Rates, tokens: TokenCounts) -> float | None:
@@ -82,32 +133,19 @@ def cost(rates: Rates, tokens: TokenCounts) -> float | None:
     """
     if tokens.input_tokens is None or tokens.output_tokens is None:
         return None
-    tier = next(
-        (
-            suffix
-            for limit, suffix in _TIERS
-            if tokens.input_tokens > limit and f"input_cost_per_token{suffix}" in rates
-        ),
-        "",
-    )
-
-    def rate(name: str) -> float | None:
-        return rates.get(f"{name}{tier}", rates.get(name))
-
-    per_input, per_output = rate("input_cost_per_token"), rate("output_cost_per_token")
+    per_input, per_output = rates.get("input_cost_per_token"), rates.get("output_cost_per_token")
     if per_input is None or per_output is None:
         return None
-    cached = min(tokens.cached_input_tokens or 0, tokens.input_tokens)
-    written = min(tokens.cache_write_tokens or 0, tokens.input_tokens - cached)
-    reasoning = min(tokens.reasoning_tokens or 0, tokens.output_tokens)
-    per_cached, per_written = rate("cache_read_input_token_cost"), rate("cache_creation_input_token_cost")
-    per_reasoning = rate("output_cost_per_reasoning_token")
+    input_tokens, output_tokens = max(0, tokens.input_tokens), max(0, tokens.output_tokens)
+    cached = min(max(0, tokens.cached_input_tokens or 0), input_tokens)
+    written = min(max(0, tokens.cache_write_tokens or 0), input_tokens - cached)
+    reasoning = min(max(0, tokens.reasoning_tokens or 0), output_tokens)
     return (
-        (tokens.input_tokens - cached - written) * per_input
-        + cached * (per_input if per_cached is None else per_cached)
-        + written * (per_input if per_written is None else per_written)
-        + (tokens.output_tokens - reasoning) * per_output
-        + reasoning * (per_output if per_reasoning is None else per_reasoning)
+        (input_tokens - cached - written) * per_input
+        + cached * rates.get("cache_read_input_token_cost", per_input)
+        + written * rates.get("cache_creation_input_token_cost", per_input)
+        + (output_tokens - reasoning) * per_output
+        + reasoning * rates.get("output_cost_per_reasoning_token", per_output)
     )
 
 
@@ -120,37 +158,84 @@ def data_path() -> Path | None:
     return Path(places[0]) / DATA_FILE if places else None
 
 
-_SUFFIXES: Final = ("", *(suffix for _, suffix in _TIERS))
-_RATES: Final = tuple(
-    f"{name}{suffix}"
-    for name in (
-        "input_cost_per_token",
-        "output_cost_per_token",
-        "cache_read_input_token_cost",
-        "cache_creation_input_token_cost",
-        "output_cost_per_reasoning_token",
-    )
-    for suffix in _SUFFIXES
-)
-_Entry: Final = msgspec.defstruct("_Entry", [(name, Any, None) for name in _RATES])
-"""Only these members are kept while parsing: the file is 2 MB, what costs need of it a fraction."""
+def _names(provider: str, name: str) -> Iterator[str]:
+    """How litellm may call a model: by its name, without a gateway's prefix, and in small letters."""
+    prefix = _VENDORS[provider][0]
+    known = builtin_provider(provider)
+    gateway = known.gateway_prefix if known is not None else ""
+    bare = name.removeprefix(gateway) if isinstance(gateway, str) else name
+    for each in dict.fromkeys((name, bare.removeprefix(prefix))):
+        yield f"{prefix}{each}"
+        yield f"{prefix}{each}".lower()
 
 
-def _read() -> dict[str, dict[str, float]]:
-    path = data_path()
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def _read(path: Path | None) -> tuple[dict[str, ModelData], str | None]:
     try:
-        entries = {} if path is None else msgspec.json.decode(path.read_bytes(), type=dict[str, _Entry])  # type: ignore[valid-type]
+        content = b"" if path is None else path.read_bytes()
+        entries = msgspec.json.decode(content) if content else {}
     except (OSError, msgspec.DecodeError) as error:
         log.warning("no price data: costs are unknown", reason=str(error))
-        return {}
-    return {sys.intern(name): rates for name, entry in entries.items() if (rates := _rates(entry))}
+        return {}, None
+    models: dict[str, ModelData] = {}
+    for name, entry in entries.items() if isinstance(entries, dict) else ():
+        if isinstance(entry, dict) and _is_wanted(entry):
+            models[name] = _model(entry)
+            models.setdefault(name.lower(), models[name])
+    return models, _version(content) if models else None
 
 
-def _rates(entry: Any) -> dict[str, float]:
-    """The usable prices of one model: numbers that are not negative."""
-    named = ((name, getattr(entry, name)) for name in _RATES)
-    return {
-        name: float(value)
-        for name, value in named
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-    }
+def _is_wanted(entry: Mapping[str, Any]) -> bool:
+    return str(entry.get("litellm_provider")) in _KEPT_VENDORS and str(entry.get("mode", "chat")) in _KEPT_MODES
+
+
+def _model(entry: Mapping[str, Any]) -> ModelData:
+    rates: dict[str, float] = {}
+    tiers: dict[int, dict[str, float]] = {}
+    odd: list[str] = []
+    for key, value in entry.items():
+        if (match := _PRICE.fullmatch(key)) is None or value is None:
+            continue
+        if not _is_price(value):
+            odd.append(key)
+            continue
+        if match["tokens"] is None:
+            rates[match["kind"]] = float(value)
+        else:
+            threshold = int(match["tokens"]) * (1000 if match["thousands"] else 1)
+            tiers.setdefault(threshold, {})[match["kind"]] = float(value)
+    return ModelData(
+        rates=rates,
+        tiers=tuple(sorted(tiers.items())),
+        context_window=_limit(entry.get("max_input_tokens")),
+        max_output_tokens=_limit(entry.get("max_output_tokens")),
+        supports_vision=_flag(entry.get("supports_vision")),
+        supports_reasoning=_flag(entry.get("supports_reasoning")),
+        odd=tuple(odd),
+    )
+
+
+def _is_price(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _limit(value: Any) -> int | None:
+    return int(value) if _is_price(value) and value >= 1 else None
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _version(content: bytes) -> str:
+    """litellm's version; where a frozen bundle does not know it, a fingerprint of the data."""
+    import importlib.metadata
+
+    try:
+        return f"litellm {importlib.metadata.version('litellm')}"
+    except importlib.metadata.PackageNotFoundError:
+        import hashlib
+
+        return f"data {hashlib.sha256(content).hexdigest()[:12]}"

@@ -234,6 +234,6 @@ def _ids(clock: Callable[[], int]) -> Iterator[int]:
 
     Not one after the other: SQLite gives a row without an id the highest one plus one.
     """
-    stride = random.randrange(3, 1 << 21, 2)
+    stride = random.getrandbits(20) * 2 + 3
     for number in itertools.count(random.getrandbits(21), stride):
         yield (max(0, clock()) & 0x3FF_FFFF_FFFF) << 21 | (number & 0x1F_FFFF)
