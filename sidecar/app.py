@@ -61,6 +61,7 @@ from sidecar.settings.secrets import SecretsBridge
 from sidecar.settings.selection import SelectionKeeper
 from sidecar.settings.store import SettingsStore
 from sidecar.store.database import Database
+from sidecar.store.ledger import Ledger
 from sidecar.store.turns import has_unfinished, mark_interrupted
 from sidecar.transport.base import Transport
 
@@ -227,7 +228,8 @@ class Services:
         self.environment = Environment(environ, self.shell.values)
         self.prices = PriceList()
         limiter = TierLimiter(self.database, TierLimits.from_environment(self.environment))
-        self.meter = Meter(limiter, self.settings, self.environment)
+        self.ledger = Ledger(self.database)
+        self.meter = Meter(limiter, self.settings, self.environment, ledger=self.ledger, prices=self.prices)
         self.engines = Engines(environ)
         self.caller = Router(self.engines)
         self.planner = TurnPlanner(
@@ -251,7 +253,6 @@ class Services:
                 meter=self.meter,
                 chunk_mode=lambda: host.capabilities.chunks,
                 check_enabled=self.settings.ensure_enabled,
-                price=lambda target, usage: self.prices.cost(target.provider, target.wire_model, usage),
             )
         )
         self.help = HelpChat(
@@ -297,6 +298,7 @@ class Services:
             async with anyio.create_task_group() as first:
                 first.start_soon(self.settings.load)
                 first.start_soon(self.engines.warm)
+            tasks.start_soon(self.ledger.run)
             tasks.start_soon(self._tidy)
 
     async def cancel_all(self) -> None:
@@ -306,8 +308,9 @@ class Services:
         await self.help.cancel_all()
 
     async def aclose(self) -> None:
-        """Close connections, then the database."""
+        """Close connections, write down what was counted, then close the database."""
         await self.engines.aclose()
+        await self.ledger.flush()
         await self.database.aclose()
 
     async def _tidy(self) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from protocol.chat import ChatStreamParams, ModelRef
 from sidecar.chat.attachments import StoredAttachment
 from sidecar.chat.events import Notify, OpenLane
-from sidecar.engines.base import Message, Target, Usage
+from sidecar.engines.base import Message, Target
 from sidecar.routing.meter import Meter
 from sidecar.routing.runner import Router
 from sidecar.store.chats import ChatRecord, Turn
@@ -96,5 +96,3 @@ class ChatParts(msgspec.Struct, frozen=True, kw_only=True):
     """``messages`` or ``patch``, as the host asked for at ``initialize``."""
     check_enabled: Callable[[], Awaitable[None]]
     """Raises ``FeatureDisabled``."""
-    price: Callable[[Target, Usage], float | None]
-    """USD of one call, or None when unknown."""

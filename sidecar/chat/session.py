@@ -46,6 +46,7 @@ from sidecar.engines.base import (
 )
 from sidecar.errors import SidecarError, StoreError
 from sidecar.routing.limits import Reservation
+from sidecar.routing.meter import SettledCall
 from sidecar.routing.runner import RoutedStream
 from sidecar.store.chats import Turn, load_chat, save_content, set_title_if_null
 from sidecar.store.turns import TurnState, finish_turn
@@ -259,7 +260,7 @@ class ChatSession:
         ending.model = ModelRef(target.provider, target.model)
         ending.context_window = target.context_window
         if usage is not None:
-            cost, known = self._parts.price(target, usage), ending.usage.cost_usd
+            cost, known = self._parts.meter.cost(target, usage), ending.usage.cost_usd
             ending.usage = add_usage(ending.usage, usage)
             ending.usage.cost_usd = cost if known is None else known + (cost or 0.0)
 
@@ -307,8 +308,15 @@ class ChatSession:
     async def _settle_reservations(self) -> None:
         """Every call that was answered, whole or in part, counts; the others give their place back."""
         for reservation, routed, usage in self._reservations:
-            answered = any(a.outcome == "ok" or a.ttft_ms is not None for a in routed.attempts)
-            await self._parts.meter.settle(reservation, routed.target, usage, answered=answered)
+            call = SettledCall(
+                kind="chat",
+                call_id=self._stream_id,
+                attempts=routed.attempts,
+                target=routed.target,
+                usage=usage,
+                chat_id=self._turn.chat.id,
+            )
+            await self._parts.meter.settle(reservation, call)
 
     async def _save(self, text: str, summary: str | None, state: TurnState) -> SidecarError | None:
         turn, stream_id = self._turn, self._stream_id

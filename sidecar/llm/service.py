@@ -22,7 +22,7 @@ from sidecar.llm import prompt as given
 from sidecar.llm.stream_parts import PartBuilder, wire_usage
 from sidecar.routing.attempts import Attempt
 from sidecar.routing.inputs import ModelChoice
-from sidecar.routing.meter import Meter
+from sidecar.routing.meter import Meter, SettledCall
 from sidecar.routing.resolve import Route
 from sidecar.routing.runner import Router
 
@@ -117,9 +117,15 @@ class LlmService:
                         out.emit(part)
         finally:
             call.attempts, call.target = list(routed.attempts), routed.target
-            answered = any(a.outcome == "ok" or a.ttft_ms is not None for a in routed.attempts)
+            done = SettledCall(
+                kind="llm",
+                call_id=call.request_id,
+                attempts=routed.attempts,
+                target=routed.target,
+                usage=call.builder.usage,
+            )
             with anyio.CancelScope(shield=True):
-                await self._meter.settle(reservation, routed.target, call.builder.usage, answered=answered)
+                await self._meter.settle(reservation, done)
 
 
 class _Call:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.app_database import rows
 from tests.host import memory_host
 from tests.installation import Installation, installation
 from tests.providers.server import Answer
@@ -61,3 +62,19 @@ async def test_the_free_tier_ends_with_the_upgrade_prompt(place: Installation) -
     assert request.headers["x-user-tier"] == "free"
     assert request.headers["authorization"].startswith("Bearer sk-master-")
     assert len(place.provider.requests) == 2
+
+
+async def test_every_attempt_is_in_the_ledger_and_no_text_is(place: Installation) -> None:
+    busy = Answer.json({"error": {"message": "busy"}}, status=503, headers={"retry-after-ms": "1"})
+    usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+    place.script(busy, openai_chat_stream(["secret answer"], usage=usage))
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", place.stream_params(chat, "secret prompt"))
+        await host.request("features:set", {"enhancedAnalytics": False})
+        await host.request("chat:stream", place.stream_params(chat))
+    entries = rows(place.database, "SELECT * FROM sidecar_requests ORDER BY attempt")
+    assert [(entry["outcome"], entry["output_tokens"]) for entry in entries] == [("error", None), ("ok", 3)]
+    assert {entry["chat_id"] for entry in entries} == {chat}
+    assert entries[1]["cost_usd"] is None, "what nobody knows is unknown, not free"
+    assert "secret" not in str(entries)
