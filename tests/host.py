@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shlex
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -277,9 +278,9 @@ async def process_host(
 
 
 def sidecar_command() -> list[str]:
-    """The command under test: ``SCALIX_SIDECAR_COMMAND`` (the frozen binary), else this checkout."""
+    """The command under test: pytest's ``--sidecar``, else ``SCALIX_SIDECAR_COMMAND``, else this checkout."""
     given = os.environ.get("SCALIX_SIDECAR_COMMAND")
-    return given.split("\0") if given else [sys.executable, "-m", "sidecar"]
+    return shlex.split(given) if given else [sys.executable, "-m", "sidecar"]
 
 
 def clean_environment() -> dict[str, str]:

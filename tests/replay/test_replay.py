@@ -1,6 +1,6 @@
 """Every session, in both chunk modes, on the sidecar in memory and on the spawned one (or the frozen binary).
 
-``SCALIX_SIDECAR_COMMAND`` names another command for the spawned one; its words are separated by a zero byte.
+``pytest --sidecar CMD`` names another command for the spawned one.
 """
 
 from __future__ import annotations
