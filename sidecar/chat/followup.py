@@ -17,7 +17,7 @@ from sidecar.chat.text.continuation import CONTINUE_PROMPT, OverlapTrimmer
 from sidecar.chat.text.problems import Problem, fix_prompt, problem_report
 from sidecar.chat.text.tags import has_add_dependency, has_unclosed_write, strip_non_essential, strip_thinking
 from sidecar.engines.base import Message
-from sidecar.errors import SidecarError
+from sidecar.errors import ProviderError, SidecarError
 from sidecar.store.chats import Turn
 
 log = structlog.get_logger("sidecar.chat")
@@ -46,6 +46,32 @@ async def continue_unclosed_write(plan: Plan, answer: AnswerText, call: CallForT
         )
         await call(messages, lambda delta, trimmer=trimmer: answer.text(trimmer.feed(delta)))  # type: ignore[misc]
         answer.text(trimmer.finish())
+
+
+async def continue_interrupted(plan: Plan, answer: AnswerText, call: CallForText, error: ProviderError) -> None:
+    """Go on after a stream that broke off in mid-answer, at most twice, on the first candidate that answers.
+
+    Only where the user switched that on (``continueInterrupted``), and only after text: what was shown stays, the
+    model is asked by a message of its own to go on, and what it repeats is cut. Raises the last ``ProviderError``
+    when nothing more could be had.
+    """
+    last = error
+    for _ in range(MAX_CONTINUATIONS):
+        partial = answer.value
+        said = strip_thinking(partial)
+        if not said or not last.retryable:
+            break
+        trimmer = OverlapTrimmer(partial)
+        messages = (*plan.messages, Message.of("assistant", said), Message.of("user", CONTINUE_PROMPT))
+        try:
+            await call(messages, lambda delta, trimmer=trimmer: answer.text(trimmer.feed(delta)))  # type: ignore[misc]
+        except ProviderError as failure:
+            last = failure
+            answer.text(trimmer.finish())
+            continue
+        answer.text(trimmer.finish())
+        return
+    raise last
 
 
 async def auto_fix(

@@ -16,7 +16,7 @@ import structlog
 
 from protocol.chat import ChatStreamParams, ModelFallback, ModelRef
 from sidecar.chat.autosave import Autosave
-from sidecar.chat.followup import apply_response, auto_fix, continue_unclosed_write
+from sidecar.chat.followup import apply_response, auto_fix, continue_interrupted, continue_unclosed_write
 from sidecar.chat.outcome import (
     Ending,
     add_usage,
@@ -44,7 +44,7 @@ from sidecar.engines.base import (
     TextDelta,
     Usage,
 )
-from sidecar.errors import SidecarError, StoreError
+from sidecar.errors import ProviderError, SidecarError, StoreError
 from sidecar.routing.limits import Reservation
 from sidecar.routing.meter import SettledCall
 from sidecar.routing.runner import RoutedStream
@@ -178,7 +178,13 @@ class ChatSession:
         if plan.substitutions:
             self._view.answer = AnswerText(plan.substitutions)
         answer = self._view.answer
-        await self._call(plan, plan.messages, answer.text, answer.reasoning)
+        try:
+            await self._call(plan, plan.messages, answer.text, answer.reasoning)
+        except ProviderError as error:
+            if not plan.settings.continue_interrupted or not answer.value:
+                raise
+            await continue_interrupted(plan, answer, self._call_for_text(plan), error)
+            self._ending.warnings.append("The connection broke in mid-answer; the model was asked to go on.")
         if plan.settings.ask_mode:
             return
         await continue_unclosed_write(plan, answer, self._call_for_text(plan))

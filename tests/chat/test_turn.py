@@ -16,7 +16,7 @@ import pytest
 from tests.app_database import insert_app, insert_message, insert_prompt
 from tests.host import Json, RpcError, memory_host, process_host
 from tests.installation import Installation, installation
-from tests.providers.server import Answer, Pause
+from tests.providers.server import Answer, Drop, Pause
 from tests.providers.streams import openai_chat_stream
 
 pytestmark = pytest.mark.anyio
@@ -327,3 +327,20 @@ async def test_too_many_requests_end_in_the_apps_words(place: Installation) -> N
     )
     assert error["code"] == "RATE_LIMIT_EXCEEDED"
     assert len(place.provider.requests) == 3
+
+
+async def test_a_broken_answer_is_continued_only_where_the_user_wants_that(place: Installation) -> None:
+    half = [*openai_chat_stream(["The quick brown fox ", "jumps over the"])[:3], Drop()]
+    rest = openai_chat_stream(["brown fox jumps over the lazy dog."])
+    place.script(half, rest, half, rest)
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("set-user-settings", {"continueInterrupted": True})
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        assert host.text(chat) == "The quick brown fox jumps over the lazy dog."
+        assert "asked to go on" in str(host.terminals(chat)[0]["warningMessages"])
+        await host.request("set-user-settings", {"continueInterrupted": False})
+        assert await host.request("chat:stream", place.stream_params(chat)) == "error"
+        assert host.terminals(chat)[1]["code"] == "STREAM_INTERRUPTED"
+    assert place.messages(chat)[1][1] == "The quick brown fox jumps over the lazy dog."
+    assert place.messages(chat)[3][1] == "The quick brown fox jumps over the"
