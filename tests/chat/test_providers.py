@@ -131,3 +131,46 @@ async def test_a_model_that_refuses_a_parameter_does_not_get_it(place: Installat
     claude = await ask(place, "anthropic", "claude-sonnet-4-20250514", thinkingBudget="high")
     assert "temperature" not in claude
     assert claude["max_tokens"] > claude["thinking"]["budget_tokens"]
+
+
+async def test_auto_hands_over_to_the_next_keyed_model_and_says_so(place: Installation) -> None:
+    down = Answer.json({"error": {"message": "overloaded"}}, status=503, headers={"retry-after-ms": "1"})
+    place.provider.answer(f"/google/{GEMINI}", down)
+    chat = place.chat()
+    async with memory_host(place.folder, environment(place), **PATCH) as host:
+        params = place.stream_params(chat, model={"provider": "auto", "name": "auto"}, files=[])
+        assert await host.request("chat:stream", params) == chat
+        (end,) = host.terminals(chat)
+        (fallback,) = host.notifications("model:fallback")
+    assert fallback["from"] == {"provider": "google", "name": "gemini-2.5-flash"}
+    assert fallback["to"] == end["model"] == {"provider": "anthropic", "name": "claude-sonnet-4-20250514"}
+    assert fallback["code"] == "MODEL_UNAVAILABLE"
+    assert [a["outcome"] for a in end["attempts"]] == ["error", "error", "error", "ok"]
+
+
+async def test_a_bad_key_of_a_chosen_model_is_told_and_burns_through_nothing(place: Installation) -> None:
+    refused = Answer.json({"error": {"message": "invalid x-api-key", "type": "authentication_error"}}, status=401)
+    place.provider.answer("/anthropic/messages", refused)
+    chat = place.chat()
+    async with memory_host(place.folder, environment(place), **PATCH) as host:
+        await host.request("set-user-settings", {"autoFallback": True})
+        model = {"provider": "anthropic", "name": "claude-sonnet-4-20250514"}
+        assert await host.request("chat:stream", place.stream_params(chat, model=model, files=[])) == "error"
+        (error,) = host.terminals(chat)
+    assert (error["code"], error["kind"]) == ("AUTHENTICATION_FAILED", "auth")
+    assert len(place.provider.requests) == 1
+    assert KEY not in str(error)
+
+
+@pytest.mark.parametrize(("key", "index"), [("sk-with blank", 7), ("sk-línea", 4), ("sk-new\nline" + "x" * 10, 6)])
+async def test_a_key_that_cannot_be_one_is_refused_before_any_request(
+    place: Installation, key: str, index: int
+) -> None:
+    chat = place.chat()
+    async with memory_host(place.folder, environment(place) | {"OPENAI_API_KEY": key}, **PATCH) as host:
+        model = {"provider": "openai", "name": "gpt-4.1"}
+        assert await host.request("chat:stream", place.stream_params(chat, model=model, files=[])) == "error"
+        (error,) = host.terminals(chat)
+    assert f"invalid character at index {index}" in error["error"]
+    assert key not in str(error)
+    assert place.provider.requests == []
