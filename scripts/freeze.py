@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The frozen sidecar: ``dist/scalix-sidecar`` (one file), ``dist/onedir/scalix-sidecar/``, ``dist/manifest.json``.
 
-    python3 scripts/dev.py freeze                build both
-    python3 scripts/dev.py freeze --check        build twice and compare every byte
-    python3 scripts/dev.py freeze --measure      start-up, size and memory of what is in dist/, beside the checkout
-    python3 scripts/dev.py freeze --variants     build the one file in the ways docs/packaging.md compares, and time them
+python3 scripts/dev.py freeze                build both
+python3 scripts/dev.py freeze --check        build twice and compare every byte
+python3 scripts/dev.py freeze --measure      start-up, size and memory of what is in dist/, beside the checkout
+python3 scripts/dev.py freeze --variants     build and time the one file in the ways that were compared
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ VARIANTS = {
     "everything unpacked at start": {"late": False, "stored": False},
 }
 INPUTS = ["pyinstaller.spec", "scripts/hooks", "requirements.lock", "sidecar", "protocol"]
+NOT_INPUT = {"__pycache__", "typescript", "node_modules"}
 
 
 def main(arguments: list[str]) -> int:
@@ -50,7 +51,10 @@ def main(arguments: list[str]) -> int:
     if options.measure:
         from measure_start import measure
 
-        measure({"source": [sys.executable, "-m", "sidecar"], "onedir": [str(ONEDIR)], "onefile": [str(ONEFILE)]}, options.runs)
+        measure(
+            {"source": [sys.executable, "-m", "sidecar"], "onedir": [str(ONEDIR)], "onefile": [str(ONEFILE)]},
+            options.runs,
+        )
         return 0
     if options.variants:
         return _variants(options.runs)
@@ -104,7 +108,9 @@ def _inputs() -> Iterator[Path]:
         place = ROOT / name
         files = [place] if place.is_file() else place.rglob("*")
         yield from sorted(
-            path for path in files if path.is_file() and "__pycache__" not in path.parts and "typescript" not in path.parts
+            path
+            for path in files
+            if path.is_file() and "__pycache__" not in path.parts and "typescript" not in path.parts
         )
 
 
@@ -139,7 +145,11 @@ def _write_manifest() -> None:
     manifest: dict[str, Any] = {
         "build": build_id(),
         "onefile": {"bytes": ONEFILE.stat().st_size, "sha256": _sha256(ONEFILE)},
-        "onedir": {"bytes": sum(path.stat().st_size for path in folder), "files": len(folder), "sha256": _tree(ONEDIR.parent)},
+        "onedir": {
+            "bytes": sum(path.stat().st_size for path in folder),
+            "files": len(folder),
+            "sha256": _tree(ONEDIR.parent),
+        },
         "packages": {
             name: {"bytes": total[name], **dict(sorted(packages[name].items()))}
             for name in sorted(total, key=lambda name: (-total[name], name))

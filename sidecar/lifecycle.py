@@ -105,8 +105,8 @@ async def wait_for_parent_to_vanish(process_id: Callable[[], int | None]) -> Non
     parent = os.getppid()
     while True:
         await anyio.sleep(PARENT_POLL_S)
-        if os.getppid() != parent:
-            return
+        if os.getppid() != parent or (sys.platform == "win32" and not process_alive(parent)):
+            return  # (Windows keeps telling the pid of a parent that is gone)
         watched = process_id()
         if watched is not None and not process_alive(watched):
             return

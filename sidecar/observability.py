@@ -6,7 +6,6 @@ Prompts, answers and settings values are never logged; what is, passes ``redacti
 from __future__ import annotations
 
 import logging
-import logging.handlers
 import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
@@ -31,11 +30,11 @@ def configure_logging(environ: Mapping[str, str]) -> None:
     level = LEVELS.get(environ.get("SCALIX_LOG_LEVEL", "warning").strip().lower(), 30)
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if path := environ.get("SCALIX_LOG_FILE"):
+        from logging.handlers import RotatingFileHandler
+
         target = Path(path).expanduser()
         handlers.append(
-            logging.handlers.RotatingFileHandler(
-                target, maxBytes=LOG_FILE_BYTES, backupCount=3, encoding="utf-8", delay=True
-            )
+            RotatingFileHandler(target, maxBytes=LOG_FILE_BYTES, backupCount=3, encoding="utf-8", delay=True)
         )
     logging.basicConfig(level=level, format="%(message)s", handlers=handlers, force=True)
     # Third parties log requests at INFO, with headers at DEBUG: only their warnings are of use here.

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import platformdirs
-
 APP_NAME: Final = "scalix"
 
 
@@ -29,6 +27,8 @@ def default_user_data(environ: Mapping[str, str]) -> Path:
     """Electron's ``userData`` of the app on this platform; ``./userData`` in development."""
     if environ.get("NODE_ENV") == "development":
         return Path.cwd() / "userData"
+    import platformdirs  # the host names its folder: not needed before its first answer
+
     return Path(platformdirs.user_config_dir(APP_NAME, appauthor=False, roaming=True))
 
 

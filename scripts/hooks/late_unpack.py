@@ -1,3 +1,4 @@
+# ruff: noqa: PTH103, PTH105, PTH110, PTH118, PTH119, PTH120, PTH123 (pathlib is not loaded yet)
 """Runtime hook of the one-file binary: native modules and data leave the archive when they are first imported.
 
 The bootloader unpacks its archive at every start. What the handshake does not need is stored under a type code that
@@ -37,7 +38,7 @@ class LateUnpack:
         self._entries = entries
         self._lock = RLock()
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> Any:
         """The specification of a late native module; None (somebody else's) for all others."""
         if name not in self._entries:
             return None

@@ -13,7 +13,6 @@ from __future__ import annotations
 import importlib.util
 import math
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -150,9 +149,10 @@ def cost(rates: Rates, tokens: TokenCounts) -> float | None:
 
 
 def data_path() -> Path | None:
-    """Where litellm's data lies, in the environment or in a frozen bundle; None without litellm."""
-    if bundle := getattr(sys, "_MEIPASS", None):
-        return Path(bundle) / "litellm" / DATA_FILE
+    """Where litellm's data lies, in the environment or in a frozen bundle; None without litellm.
+
+    Asked for the package, not for a path: that is what makes the one-file binary unpack the package's data.
+    """
     spec = importlib.util.find_spec("litellm")
     places = [] if spec is None else list(spec.submodule_search_locations or [])
     return Path(places[0]) / DATA_FILE if places else None

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -270,6 +269,8 @@ def _retry_after_ms(headers: Mapping[str, str], now: datetime) -> int | None:
         return None
     if (value := _number(text)) is not None:
         return _bounded_ms(value * 1000)
+    from email.utils import parsedate_to_datetime
+
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:

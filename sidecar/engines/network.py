@@ -10,7 +10,6 @@ import ipaddress
 import os
 import ssl
 import sys
-import urllib.request
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -66,9 +65,11 @@ def proxy_for(url: str) -> Proxy | None:
     host = parts.hostname or ""
     if is_loopback(host):
         return None
-    proxies = urllib.request.getproxies()
+    from urllib.request import getproxies, proxy_bypass  # aiohttp, imported by now, has it loaded
+
+    proxies = getproxies()
     address = proxies.get(parts.scheme) or proxies.get("all")
-    if not address or urllib.request.proxy_bypass(host):
+    if not address or proxy_bypass(host):
         return None
     proxy = urlsplit(address if "://" in address else f"http://{address}")
     if proxy.scheme not in ("http", "https") or not proxy.hostname:

@@ -1,0 +1,270 @@
+"""The frozen binaries in ``dist/`` (``python3 scripts/dev.py freeze``): the same program, whole, and nothing left over.
+
+Runs with ``SCALIX_TEST_FROZEN=1`` (``scripts/dev.py test --frozen``). Any other test of a spawned sidecar runs on a
+binary too: ``pytest --sidecar dist/scalix-sidecar tests/process``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import psutil
+import pytest
+
+from tests.host import TIMEOUT_S, ProcessHost, clean_environment, process_host
+from tests.installation import Installation, installation
+from tests.providers.server import Answer, Pause
+from tests.providers.streams import anthropic_stream, openai_chat_stream
+
+ROOT = Path(__file__).resolve().parents[2]
+SUFFIX = ".exe" if sys.platform == "win32" else ""
+ONE_FILE = ROOT / "dist" / f"scalix-sidecar{SUFFIX}"
+ONE_FOLDER = ROOT / "dist" / "onedir" / "scalix-sidecar" / f"scalix-sidecar{SUFFIX}"
+PATCH = {"capabilities": {"chunks": "patch"}}
+KEY = "sk-ant-" + "k" * 30
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.frozen,
+    pytest.mark.skipif(os.environ.get("SCALIX_TEST_FROZEN") != "1", reason="SCALIX_TEST_FROZEN=1 runs them"),
+]
+posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+
+@pytest.fixture(params=[ONE_FILE, ONE_FOLDER], ids=["one-file", "one-folder"])
+def binary(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    assert path.is_file(), "build it first: python3 scripts/dev.py freeze"
+    return path
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Path:
+    """The folder that the one-file binary unpacks itself in."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Installation]:
+    (tmp_path / "installation").mkdir()
+    async with installation(tmp_path / "installation") as made:
+        yield made
+
+
+def environment(temporary: Path) -> dict[str, str]:
+    return {"TMPDIR": str(temporary), "TMP": str(temporary), "TEMP": str(temporary), "E2E_TEST_BUILD": "true"}
+
+
+def unpacked(temporary: Path) -> list[Path]:
+    return list(temporary.glob("_MEI*"))
+
+
+def family(host: ProcessHost) -> list[psutil.Process]:
+    """The process that was started and, of the one-file binary, the real one below it."""
+    outer = psutil.Process(host.process.pid)
+    return [outer, *outer.children(recursive=True)]
+
+
+async def ended(processes: list[psutil.Process]) -> bool:
+    _, alive = await anyio.to_thread.run_sync(lambda: psutil.wait_procs(processes, timeout=TIMEOUT_S / 2))
+    return all(process.status() == psutil.STATUS_ZOMBIE for process in alive)
+
+
+# --- it starts and speaks ------------------------------------------------------------------------------------------
+
+
+async def test_the_handshake_names_the_build(binary: Path, temporary: Path, tmp_path: Path) -> None:
+    manifest = json.loads((ROOT / "dist" / "manifest.json").read_text())
+    async with process_host(tmp_path, environment(temporary), command=[str(binary)]) as host:
+        result = await host.initialize()
+        assert await host.request("ping") == {}
+    assert result["serverInfo"]["name"] == "scalix-sidecar"
+    assert result["serverInfo"]["build"] == manifest["build"]
+    assert (host.process.returncode, host.stderr) == (0, b"")
+    assert all(frame["jsonrpc"] == "2.0" for frame in host.frames)
+
+
+async def test_it_announces_the_methods_of_the_checkout(binary: Path, temporary: Path, tmp_path: Path) -> None:
+    checkout = [sys.executable, "-m", "sidecar"]
+    answers = []
+    for command in ([str(binary)], checkout):
+        async with process_host(tmp_path, environment(temporary), command=command) as host:
+            answers.append((await host.initialize())["capabilities"])
+    assert answers[0] == answers[1]
+
+
+async def test_commands_for_people_work(binary: Path, temporary: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        env = {**clean_environment(), **environment(temporary)}
+        return subprocess.run([str(binary), *arguments], env=env, capture_output=True, text=True, check=False)
+
+    shown = await anyio.to_thread.run_sync(run, "--version")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.startswith("scalix-sidecar ")
+    listed = await anyio.to_thread.run_sync(lambda: run("models", "--user-data", str(temporary)))
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert "claude" in listed.stdout
+    assert unpacked(temporary) == []
+
+
+@pytest.mark.parametrize(("first", "code"), [("shutdown", 0), (None, 1)])
+async def test_the_exit_code_passes_through(
+    binary: Path, temporary: Path, tmp_path: Path, first: str | None, code: int
+) -> None:
+    async with process_host(tmp_path, environment(temporary), command=[str(binary)]) as host:
+        await host.initialize()
+        if first is not None:
+            await host.request(first)
+        await host.notify("exit")
+        with anyio.fail_after(TIMEOUT_S):
+            assert await host.process.wait() == code
+    assert unpacked(temporary) == []
+
+
+# --- everything it needs is in -------------------------------------------------------------------------------------
+
+
+async def test_a_chat_streams_and_nothing_is_left_behind(binary: Path, temporary: Path, place: Installation) -> None:
+    place.answers("Hel", "lo")
+    chat = place.chat()
+    async with process_host(place.folder, environment(temporary), command=[str(binary)], **PATCH) as host:
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        assert host.text(chat) == "Hello"
+    assert place.messages(chat)[-1] == ("assistant", "Hello")
+    assert host.process.returncode == 0
+    assert unpacked(temporary) == []
+
+
+async def test_litellm_works_in_the_bundle(binary: Path, temporary: Path, place: Installation) -> None:
+    """A vendor's own way, which takes the price data, and the way through litellm's client."""
+    for path in ("/own/v1/messages", "/round/v1/messages"):
+        place.provider.answer(path, Answer.stream(anthropic_stream(["Hel", "lo"])))
+    model = {"provider": "anthropic", "name": "claude-sonnet-4-20250514"}
+    costs = []
+    for way, diverted in (("own", ""), ("round", "anthropic")):
+        extra = {
+            "ANTHROPIC_API_KEY": KEY,
+            "SCALIX_ANTHROPIC_BASE_URL": f"{place.provider.base_url}/{way}/v1",
+            "SCALIX_LITELLM_ROUTE": diverted,
+        }
+        chat = place.chat()
+        async with process_host(
+            place.folder, {**environment(temporary), **extra}, command=[str(binary)], **PATCH
+        ) as host:
+            answer = await host.request("chat:stream", place.stream_params(chat, model=model, files=[]))
+            assert answer == chat, (host.terminals(chat), host.stderr)
+            assert host.text(chat) == "Hello"
+            (end,) = host.terminals(chat)
+        assert end["finishReason"] == "stop"
+        costs.append(end["usage"]["costUsd"])
+        assert all(frame["jsonrpc"] == "2.0" for frame in host.frames)
+    assert all(cost > 0 for cost in costs)
+    assert unpacked(temporary) == []
+
+
+def test_what_no_provider_needs_is_out() -> None:
+    packages = json.loads((ROOT / "dist" / "manifest.json").read_text())["packages"]
+    unwanted = {"boto3", "botocore", "s3transfer", "huggingface_hub", "hf_xet", "fsspec", "tokenizers", "numpy", "PIL"}
+    unwanted |= {"tkinter", "matplotlib", "pip", "setuptools", "pytest", "_pytest", "tests", "unittest"}
+    assert not unwanted & packages.keys()
+
+
+def test_the_binaries_are_as_small_as_promised() -> None:
+    manifest = json.loads((ROOT / "dist" / "manifest.json").read_text())
+    assert manifest["onefile"]["bytes"] <= 60_000_000
+    assert manifest["onedir"]["bytes"] <= 105_000_000
+
+
+async def test_memory_stays_small_until_litellm_is_needed(binary: Path, temporary: Path, tmp_path: Path) -> None:
+    async with process_host(tmp_path, environment(temporary), command=[str(binary)]) as host:
+        await host.initialize()
+        resident = max(process.memory_info().rss for process in family(host))
+    assert resident < 45_000_000
+
+
+async def test_only_what_the_handshake_needs_is_unpacked_at_the_start(temporary: Path, tmp_path: Path) -> None:
+    async with process_host(tmp_path, environment(temporary), command=[str(ONE_FILE)]) as host:
+        await host.initialize()
+        (folder,) = unpacked(temporary)
+        assert not list(folder.rglob("*pydantic_core*"))
+        assert not (folder / "litellm").exists()
+
+
+# --- signals and the process tree ----------------------------------------------------------------------------------
+
+
+@posix
+async def test_a_polite_kill_of_the_started_process_saves_the_text(
+    binary: Path, temporary: Path, place: Installation
+) -> None:
+    place.script([*openai_chat_stream(["Hello"])[:2], Pause()])
+    chat = place.chat()
+    async with process_host(place.folder, environment(temporary), command=[str(binary)], **PATCH) as host:
+        await host.start("chat:stream", place.stream_params(chat))
+        await host.until(lambda: host.text(chat) == "Hello")
+        host.process.send_signal(signal.SIGTERM)
+        with anyio.fail_after(TIMEOUT_S):
+            assert await host.process.wait() == 0
+    assert place.messages(chat)[-1][1] == "Hello\n\n[Response cancelled by user]"
+    assert unpacked(temporary) == []
+
+
+@posix
+async def test_killing_the_started_process_ends_the_real_one(
+    binary: Path, temporary: Path, place: Installation
+) -> None:
+    place.script([*openai_chat_stream(["Hello"])[:2], Pause()])
+    chat = place.chat()
+    async with process_host(place.folder, environment(temporary), command=[str(binary)], **PATCH) as host:
+        await host.start("chat:stream", place.stream_params(chat))
+        await host.until(lambda: host.text(chat) == "Hello")
+        processes = family(host)
+        assert len(processes) == (2 if binary == ONE_FILE else 1)
+        host.process.kill()
+        assert await ended(processes)
+    if binary == ONE_FILE:  # the real process outlived the bootloader: it saved the text and cleaned up for it
+        assert place.messages(chat)[-1][1] == "Hello\n\n[Response cancelled by user]"
+    assert unpacked(temporary) == []
+
+
+@posix
+async def test_killing_the_real_process_is_seen_by_the_host(temporary: Path, tmp_path: Path) -> None:
+    async with process_host(tmp_path, environment(temporary), command=[str(ONE_FILE)]) as host:
+        await host.initialize()
+        family(host)[-1].kill()
+        with anyio.fail_after(TIMEOUT_S):
+            assert await host.process.wait() != 0
+    assert unpacked(temporary) == []
+
+
+async def test_two_at_once_do_not_share_what_they_unpack(temporary: Path, tmp_path: Path) -> None:
+    command = [str(ONE_FILE)]
+    async with process_host(tmp_path, environment(temporary), command=command) as first:
+        await first.initialize()
+        async with process_host(tmp_path, environment(temporary), command=command) as second:
+            await second.initialize()
+            assert len(unpacked(temporary)) == 2
+        assert len(unpacked(temporary)) == 1
+        assert await first.request("ping") == {}
+    assert unpacked(temporary) == []
+
+
+def test_litellm_asks_its_own_native_module_for_nothing_that_is_used() -> None:
+    """38 MB are left out for it (docs/packaging.md)."""
+    spec = importlib.util.find_spec("litellm")
+    assert spec is not None
+    assert spec.origin is not None
+    source = (Path(spec.origin).parent / "rust_bridge" / "catalog.py").read_text()
+    for route in ("CHAT_COMPLETIONS", "RESPONSES", "TOKENIZER", "TOKEN_COUNTER"):
+        assert f"RouteRule(Route.{route}, Rollout.PYTHON_ONLY)" in source
