@@ -114,9 +114,9 @@ class Ledger:
         for listener in self.listeners:
             listener(entry)
 
-    def unwritten(self) -> list[LedgerEntry]:
-        """What is in memory only, oldest first."""
-        return [entry for _, entry in self._pending]
+    def unwritten(self) -> list[tuple[int, LedgerEntry]]:
+        """What is in memory only, as far as is known here, with the ids it will have; oldest first."""
+        return list(self._pending)
 
     async def run(self) -> None:
         """Write entries as they come, until cancelled."""
@@ -173,17 +173,19 @@ class Ledger:
 
         await self._write(work)
 
-    async def read(self, work: Callable[[sqlite3.Connection, Zone], T]) -> T | None:
-        """Run ``work`` over the tables; None when there are none yet. Raises ``StoreError``."""
+    async def read(self, work: Callable[[sqlite3.Connection], T], zone: Zone) -> T | None:
+        """Run ``work`` over the tables, days being those of ``zone``; None when there are none yet.
+
+        Raises ``StoreError``.
+        """
         if self._database is None:
             return None
-        zone = self.zone()
 
         def guarded(connection: sqlite3.Connection) -> T | None:
             if not tables.exist(connection):
                 return None
             tables.prepare(connection, zone)
-            return work(connection, zone)
+            return work(connection)
 
         return await self._database.read(guarded)
 
@@ -218,6 +220,12 @@ def write_entries(connection: sqlite3.Connection, entries: Iterable[tuple[int, L
     tables.prepare(connection, zone)
     connection.executemany(_INSERT, [(identifier, *msgspec.structs.astuple(entry)) for identifier, entry in entries])
     tables.fold(connection, zone)
+
+
+def stored_ids(connection: sqlite3.Connection, ids: Iterable[int]) -> set[int]:
+    """Those of ``ids`` that the table has."""
+    found = "SELECT id FROM sidecar_requests WHERE id = ?"
+    return {each for each in ids if connection.execute(found, (each,)).fetchone() is not None}
 
 
 def in_memory(entries: Sequence[LedgerEntry], zone: Zone) -> sqlite3.Connection:

@@ -111,7 +111,7 @@ async def test_a_missing_database_costs_the_oldest_entries_beyond_the_bound(tmp_
     for number in range(5):
         ledger.record(entry(call_id=str(number)))
     assert not await ledger.flush()
-    assert [each.call_id for each in ledger.unwritten()] == ["2", "3", "4"]
+    assert [each.call_id for _, each in ledger.unwritten()] == ["2", "3", "4"]
     assert ledger.dropped == 2
     create_app_database(place.path)
     assert await ledger.flush()
