@@ -58,22 +58,20 @@ def main(arguments: list[str]) -> int:
         return 0
     if options.variants:
         return _variants(options.runs)
-    build(DIST)
-    _write_manifest()
-    if options.check:
-        return _check()
-    return 0
+    _write_manifest(build(DIST))
+    return _check() if options.check else 0
 
 
 # --- building ------------------------------------------------------------------------------------------------------
 
 
-def build(dist: Path, *, late: bool = True, stored: bool = True) -> None:
-    """Freeze into ``dist``. ``late`` and ``stored`` are what docs/packaging.md compares; both hold for what ships."""
+def build(dist: Path, *, late: bool = True, stored: bool = True) -> str:
+    """Freeze into ``dist``; returns the build id. ``late`` and ``stored`` are what docs/packaging.md compares."""
+    identity = build_id()
     shutil.rmtree(BUILD, ignore_errors=True)
     BUILD.mkdir(parents=True)
     stamp = BUILD / "_frozen_build.py"
-    stamp.write_text(f'"""Written by scripts/freeze.py."""\n\nBUILD_ID = "{build_id()}"\n')
+    stamp.write_text(f'"""Written by scripts/freeze.py."""\n\nBUILD_ID = "{identity}"\n')
     plan = BUILD / "plan.json"
     plan.write_text(
         json.dumps(
@@ -92,6 +90,9 @@ def build(dist: Path, *, late: bool = True, stored: bool = True) -> None:
     command += ["--distpath", str(dist), "--workpath", str(BUILD / "work"), str(ROOT / "pyinstaller.spec")]
     if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
         raise SystemExit("PyInstaller failed")
+    if build_id() != identity:
+        sys.stderr.write("The sources changed while they were frozen: build again before anything is shipped.\n")
+    return identity
 
 
 def build_id() -> str:
@@ -136,14 +137,14 @@ def modules_of_a_start() -> set[str]:
 # --- what came out -------------------------------------------------------------------------------------------------
 
 
-def _write_manifest() -> None:
+def _write_manifest(identity: str) -> None:
     packages: dict[str, Counter[str]] = {}
     for package, part, size in _contents(ONEFILE):
         packages.setdefault(package, Counter())[part] += size
     total = {name: sum(sizes.values()) for name, sizes in packages.items()}
     folder = [path for path in ONEDIR.parent.rglob("*") if path.is_file() and not path.is_symlink()]
     manifest: dict[str, Any] = {
-        "build": build_id(),
+        "build": identity,
         "onefile": {"bytes": ONEFILE.stat().st_size, "sha256": _sha256(ONEFILE)},
         "onedir": {
             "bytes": sum(path.stat().st_size for path in folder),
@@ -182,8 +183,7 @@ def _contents(executable: Path) -> Iterator[tuple[str, str, int]]:
 
 def _check() -> int:
     first = json.loads((DIST / "manifest.json").read_text())
-    build(DIST)
-    _write_manifest()
+    _write_manifest(build(DIST))
     second = json.loads((DIST / "manifest.json").read_text())
     if first == second:
         sys.stdout.write("two builds, the same bytes\n")

@@ -30,12 +30,16 @@ _FOR_PEOPLE = {"--help", "--version"}
 def _serve(arguments: list[str]) -> int:
     from sidecar.transport.descriptors import claim_stdio
 
+    parent = os.getppid()
     descriptors = claim_stdio()
     from sidecar.server import serve_stdio
 
     code = serve_stdio(descriptors, arguments)
     # Library threads (a blocked reader of stdin, litellm's) must not delay or abort the exit.
     sys.stderr.flush()
+    from sidecar.unpacked import remove_if_orphaned
+
+    remove_if_orphaned(parent)
     os._exit(code)
 
 

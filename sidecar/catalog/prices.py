@@ -99,8 +99,7 @@ class PriceList:
         """Read the data; without it everything is unknown. Never raises."""
         async with self._lock:
             if self._models is None:
-                path = self._path or data_path()
-                self._models, self.version = await anyio.to_thread.run_sync(_read, path)
+                self._models, self.version = await anyio.to_thread.run_sync(_read, self._path)
 
     def cost(self, provider: str, model: str, tokens: TokenCounts) -> float | None:
         """USD of one call to a vendor's model; None when unknown, also before ``load``."""
@@ -174,9 +173,10 @@ def _names(provider: str, name: str) -> Iterator[str]:
 
 def _read(path: Path | None) -> tuple[dict[str, ModelData], str | None]:
     try:
+        path = path or data_path()
         content = b"" if path is None else path.read_bytes()
         entries = msgspec.json.decode(content) if content else {}
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ImportError, msgspec.DecodeError) as error:
         log.warning("no price data: costs are unknown", reason=str(error))
         return {}, None
     models: dict[str, ModelData] = {}
