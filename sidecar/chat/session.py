@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import structlog
 
-from protocol.chat import ChatStreamParams, ModelFallback, ModelRef
+from protocol.chat import ChatStreamParams, LimitsReport, ModelFallback, ModelRef
 from sidecar.chat.autosave import Autosave
 from sidecar.chat.followup import apply_response, auto_fix, continue_interrupted, continue_unclosed_write
 from sidecar.chat.outcome import (
@@ -57,6 +57,9 @@ END = "chat:response:end"
 ERROR = "chat:response:error"
 FAILED = "error"
 """Result of ``chat:stream`` when the terminal notification said why it failed (app contract 7.17)."""
+
+NOT_ASKED_YET = LimitsReport(requests_today=0, tokens_used=0, remaining_requests=None)
+"""Today's figures are read at the end, where they are told: three queries less before the first token."""
 
 
 class Marks:
@@ -131,19 +134,17 @@ class ChatSession:
                 return turn
             self._marks.mark("accept")
             model = await parts.planner.effective_model(params)
-            await self._introduce(turn, model, list(prepared.warnings))
+            self._introduce(turn, model, list(prepared.warnings))
         return turn
 
-    async def _introduce(self, turn: Turn, model: ModelRef, warnings: list[str]) -> None:
-        today = await self._parts.meter.today()
+    def _introduce(self, turn: Turn, model: ModelRef, warnings: list[str]) -> None:
         self._ending = Ending(
             chat_id=turn.chat.id,
             stream_id=self._stream_id,
             message_id=turn.assistant_message_id,
             model=model,
             context_window=128_000,
-            limits=today.limits,
-            upgrade_prompt=today.upgrade_prompt,
+            limits=NOT_ASKED_YET,
             warnings=warnings,
         )
         self._view = StreamView(
