@@ -38,9 +38,9 @@ WAIT_S: Final = 2.0
 """How long a report waits for a locked database before it is made without."""
 
 
-EARLIEST_MS: Final = 2 * 24 * HOUR_MS
+EARLIEST_MS: Final = 400 * 24 * HOUR_MS
 LATEST_MS: Final = 4_102_444_800_000
-"""1970-01-03 and 2100-01-01: periods are cut to what every platform's calendar functions take."""
+"""1971-02-05 and 2100-01-01: periods are cut to what every platform's calendar functions take."""
 
 _SAMPLES: Final = range(1_420_070_400_000, 1_893_456_000_000, 10 * 24 * HOUR_MS)
 """Every tenth day from 2015 to 2030: two zones that agree on all of them are one to the user."""
@@ -163,16 +163,16 @@ def iso(ms: int) -> str:
 
 
 def _period(params: AnalyticsParams, zone: Zone, now: int) -> Period:
-    until = now + 1 if params.until is None else moment(params.until, "until")
+    until = _within(now + 1 if params.until is None else moment(params.until, "until"))
     if params.since is not None:
-        since = moment(params.since, "since")
+        since = _within(moment(params.since, "since"))
     elif params.bucket == "hour":
         since = zone.start_of_hour(until - 1) - (DEFAULT_HOURS - 1) * HOUR_MS
     else:
         since = zone.start_of(zone.day_of(until - 1) - timedelta(days=DEFAULT_DAYS - 1))
     if since > until:
         raise InvalidParams("since must not be later than until.", path="since")
-    return Period(_within(since), _within(until))
+    return Period(since, until)
 
 
 def _within(ms: int) -> int:
