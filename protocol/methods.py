@@ -175,6 +175,7 @@ METHODS: Final[tuple[Method, ...]] = (
     _ask("features:set", "Change rollout switches.", settings.SetFeaturesParams, settings.FeatureSwitches),
     _ask("get-user-budget", "Pro credits; null when nobody knows.", NoParams, usage.UserBudget | None),
     _ask("usage:get", "Today's counters and limits.", NoParams, usage.UsageResult),
+    _ask("analytics:clear", "Forget what the ledger holds.", NoParams, Literal[True]),
     _ask("analytics:get", "Costs, times, fallbacks over a period.", usage.AnalyticsParams, usage.AnalyticsResult),
     _ask("models:recommend", "Which model suits.", usage.RecommendParams, usage.RecommendResult),
     _ask("providers:health", "Circuits, success rates, times to first token.", NoParams, dict[str, Any]),

@@ -5,11 +5,11 @@ The plan's own names are kept as they are (``requests_today``, ``cost_savings`` 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from protocol.chat import LimitsReport
+from protocol.chat import LimitsReport, ModelRef
 
 
 class UserBudget(msgspec.Struct, frozen=True, rename="camel"):
@@ -29,34 +29,122 @@ class UsageResult(msgspec.Struct, frozen=True):
     upgrade_prompt: bool
 
 
-class AnalyticsParams(msgspec.Struct, frozen=True):
-    """Params of ``analytics:get``; ``since`` and ``until`` are ISO 8601 UTC."""
+class AnalyticsParams(msgspec.Struct, frozen=True, rename="camel"):
+    """Params of ``analytics:get``; ``since`` (included) and ``until`` (not included) are ISO 8601.
+
+    Without them: the last 30 days, or with ``bucket`` ``hour`` the last 48 hours, up to now. ``time_zone`` is an IANA
+    name (``Europe/Berlin``); without it days and hours are those of this machine.
+    """
 
     since: str | None = None
     until: str | None = None
     bucket: Literal["hour", "day"] = "day"
+    time_zone: str | None = None
 
 
 class AnalyticsSummary(msgspec.Struct, frozen=True):
-    """The four figures of the plan, as text (``"$12.50"``, ``"85%"``, ``"1.2s"``) and a count of fallbacks."""
+    """The four figures of the plan; the exact numbers behind them are in ``totals``.
+
+    ``cost_savings`` (``"$12.50"``): what the same tokens would have cost on the selected model, or on the dearest
+    model with a key where the selected one has no price, less what they did cost. ``model_efficiency`` (``"85%"``):
+    answers completed on the first attempt, of all asked for and not cancelled at once. ``response_time_avg``
+    (``"1.2s"``): from the request to the end of a completed answer. ``fallback_usage``: completed answers that another
+    model than the one asked first gave. Without data they are ``"$0.00"``, ``"0%"``, ``"0.0s"`` and 0.
+    """
 
     cost_savings: str
     model_efficiency: str
     response_time_avg: str
-    fallback_usage: int | float | str
+    fallback_usage: int
 
 
-class AnalyticsResult(msgspec.Struct, frozen=True):
-    """Result of ``analytics:get``; exact numbers are in ``totals``."""
+class UsageFigures(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the ledger says about a period. Times in ms, costs in USD, rates from 0 to 1; null is unknown.
+
+    ``requests`` are answers asked for, ``attempts`` the calls made for them; ``success_rate`` is completed of
+    completed and failed attempts. Percentiles are within 5 % of the exact ones. ``cost_usd`` sums the known costs:
+    ``unknown_cost_requests`` attempts used tokens at a price nobody knows. ``estimated_requests`` attempts have tokens
+    counted on this machine because the provider reported none. ``tokens_per_second`` is after the first token.
+    """
+
+    requests: int
+    attempts: int
+    completed: int
+    failed: int
+    cancelled: int
+    skipped: int
+    fallbacks: int
+    success_rate: float | None
+    first_attempt_rate: float | None
+    response_time_avg_ms: float | None
+    ttft_p50_ms: float | None
+    ttft_p95_ms: float | None
+    tokens_per_second: float | None
+    input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cached_input_tokens: int
+    total_tokens: int
+    estimated_requests: int
+    cost_usd: float | None
+    unknown_cost_requests: int
+
+
+class AnalyticsTotals(UsageFigures, frozen=True, kw_only=True, rename="camel"):
+    """The whole period. ``savings_usd`` is against ``savings_reference``; null when neither has a price."""
+
+    savings_usd: float | None
+    savings_reference: ModelRef | None
+
+
+class ModelFigures(UsageFigures, frozen=True, kw_only=True, rename="camel"):
+    """One model."""
+
+    provider: str
+    name: str
+
+
+class ProviderFigures(UsageFigures, frozen=True, kw_only=True, rename="camel"):
+    """One provider, all its models."""
+
+    provider: str
+
+
+class SeriesPoint(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One local day or hour: its first moment (ISO 8601 UTC), and its local date, or date and hour, as ``label``."""
+
+    start: str
+    label: str
+    requests: int
+    completed: int
+    failed: int
+    fallbacks: int
+    total_tokens: int
+    cost_usd: float | None
+    response_time_avg_ms: float | None
+
+
+class AnalyticsResult(msgspec.Struct, frozen=True, rename="camel"):
+    """Result of ``analytics:get``; models and providers with most requests first, the series without gaps.
+
+    ``warnings`` are sentences about what is odd in the figures.
+    """
 
     analytics: AnalyticsSummary
-    totals: dict[str, Any]
-    models: list[dict[str, Any]]
-    series: list[dict[str, Any]]
+    totals: AnalyticsTotals
+    models: list[ModelFigures]
+    providers: list[ProviderFigures]
+    series: list[SeriesPoint]
+    since: str
+    until: str
+    time_zone: str
+    """The name asked for, or ``local``."""
+    price_version: str | None = None
+    warnings: list[str] = msgspec.field(default_factory=list)
 
 
 class RecommendParams(msgspec.Struct, frozen=True, rename="camel"):
-    """Params of ``models:recommend``."""
+    """Params of ``models:recommend``. ``needs``: ``vision``, ``reasoning``, ``long-context``; others are ignored."""
 
     chat_id: int | None = None
     prompt: str | None = None
@@ -64,7 +152,7 @@ class RecommendParams(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ModelSelection(msgspec.Struct, frozen=True):
-    """What is recommended, in the names of the plan."""
+    """What is recommended, in the names of the plan: ``provider/name``, a sentence, and what comes next."""
 
     recommended: str | None
     reason: str
@@ -72,7 +160,7 @@ class ModelSelection(msgspec.Struct, frozen=True):
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """One model that was weighed."""
+    """One model that was weighed. ``why`` are its figures in words."""
 
     provider: str
     name: str
@@ -85,3 +173,40 @@ class RecommendResult(msgspec.Struct, frozen=True):
 
     model_selection: ModelSelection
     candidates: list[Candidate]
+
+
+class ModelHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How one model has been doing: its circuit in this process, and the last seven days of the ledger.
+
+    ``state`` is the circuit's: ``closed`` asks, ``open`` does not, ``half-open`` tries once. ``success_rate``,
+    percentiles (ms) and ``calls`` are of the last seven days; where the ledger has none, of this process.
+    """
+
+    provider: str
+    name: str
+    state: str
+    success_rate: float | None
+    ttft_p50_ms: float | None
+    ttft_p95_ms: float | None
+    last_error_code: str | None
+    retry_after_ms: int | None
+    calls: int
+
+
+class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One provider, its models together; ``state`` is the best of its circuits."""
+
+    provider: str
+    state: str
+    success_rate: float | None
+    ttft_p50_ms: float | None
+    ttft_p95_ms: float | None
+    last_error_code: str | None
+    calls: int
+
+
+class HealthResult(msgspec.Struct, frozen=True):
+    """Result of ``providers:health``."""
+
+    providers: list[ProviderHealth]
+    models: list[ModelHealth]

@@ -27,7 +27,10 @@ from protocol.usage import UserBudget
 from sidecar import __version__
 from sidecar.account.budget import USER_SERVICE, budget_or_none
 from sidecar.account.help_chat import HELP_BASE, HelpChat
+from sidecar.analytics.figures import Reference
+from sidecar.analytics.report import Analytics
 from sidecar.build_info import SERVER_NAME, build_id
+from sidecar.catalog.builtin import CLOUD_PROVIDERS, MODELS
 from sidecar.catalog.catalog import Catalog
 from sidecar.catalog.prices import PriceList
 from sidecar.chat.events import Render, StreamLane
@@ -255,6 +258,7 @@ class Services:
                 check_enabled=self.settings.ensure_enabled,
             )
         )
+        self.analytics = Analytics(self.ledger, self.prices, self._reference, self._analytics_enabled)
         self.help = HelpChat(
             engine=self.engines,
             key=self._pro_key,
@@ -278,7 +282,7 @@ class Services:
         router.add(chat_channels.ChatHandlers(self.chat, self.planner.count_tokens).methods(), chat_channels.SCALARS)
         router.add(account_channels.AccountHandlers(self.help, self._budget).methods(), account_channels.SCALARS)
         router.add(llm_channels.LlmHandlers(self.llm).methods(), llm_channels.SCALARS)
-        router.add(UsageHandlers(self.meter, self.caller.breaker).methods())
+        router.add(UsageHandlers(self.meter, self.caller.breaker, self.analytics).methods())
         router.add(self.settings_handlers.methods())
 
     async def features(self) -> dict[str, Any]:
@@ -333,6 +337,24 @@ class Services:
         )
         if chats:
             log.warning("turns of a process that died are marked interrupted", chats=chats)
+
+    async def _analytics_enabled(self) -> bool:
+        return (await self.settings.switches()).enhanced_analytics
+
+    async def _reference(self) -> Reference:
+        """What savings are measured against: the selected model, and every built-in model with a key."""
+        settings = await self.settings.load()
+        keyed = {name for name, entry in settings.provider_settings.items() if entry.api_key}
+        keyed |= {
+            provider.id
+            for provider in CLOUD_PROVIDERS
+            if isinstance(provider.env_var_name, str) and self.environment.get(provider.env_var_name)
+        }
+        selected = settings.selected_model
+        return Reference(
+            selected=None if selected.provider == "auto" else (selected.provider, selected.name),
+            keyed=tuple((model.provider_id, model.api_name) for model in MODELS if model.provider_id in keyed),
+        )
 
     async def _pro_key(self) -> SecretText | None:
         return (await self.settings.load()).pro_api_key

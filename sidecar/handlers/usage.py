@@ -1,10 +1,12 @@
-"""``usage:get`` and ``providers:health`` (protocol page 5)."""
+"""``usage:get``, ``analytics:*`` and ``providers:health`` (protocol page 5)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from protocol.usage import UsageResult
+from protocol.usage import AnalyticsParams, AnalyticsResult, UsageResult
+from sidecar.analytics.report import Analytics
+from sidecar.handlers.params import convert
 from sidecar.routing.breaker import CircuitBreaker, CircuitHealth
 from sidecar.routing.meter import Meter
 from sidecar.rpc.router import Handler
@@ -13,19 +15,33 @@ from sidecar.rpc.router import Handler
 class UsageHandlers:
     """The channels about what was used."""
 
-    def __init__(self, meter: Meter, breaker: CircuitBreaker) -> None:
+    def __init__(self, meter: Meter, breaker: CircuitBreaker, analytics: Analytics) -> None:
         self._meter = meter
+        self._analytics = analytics
         self._breaker = breaker
 
     def methods(self) -> dict[str, Handler]:
         """By method name."""
-        return {"usage:get": self._usage, "providers:health": self._health}
+        return {
+            "usage:get": self._usage,
+            "analytics:get": self._report,
+            "analytics:clear": self._clear,
+            "providers:health": self._health,
+        }
 
     async def _usage(self, _: dict[str, Any]) -> UsageResult:
         today = await self._meter.today()
         return UsageResult(
             usage=today.limits, tier=today.tier, resets_at=today.resets_at, upgrade_prompt=today.upgrade_prompt
         )
+
+    async def _report(self, params: dict[str, Any]) -> AnalyticsResult:
+        return await self._analytics.report(convert(params, AnalyticsParams))
+
+    async def _clear(self, _: dict[str, Any]) -> bool:
+        """Forget everything the ledger holds."""
+        await self._analytics.clear()
+        return True
 
     async def _health(self, _: dict[str, Any]) -> dict[str, list[CircuitHealth]]:
         """How each model called by this process has been doing, in the order of their first calls."""

@@ -6,8 +6,8 @@ from typing import Final
 
 from protocol.errors import ErrorCode
 from sidecar.errors import MissingApiKey, ProviderError, SecretLocked
-from sidecar.routing.inputs import AUTO, Environment, ProviderInfo, RoutingSettings
 from sidecar.redaction import register_secret
+from sidecar.routing.inputs import AUTO, Environment, ProviderInfo, RoutingSettings
 from sidecar.secret import SecretText
 
 PRO_KEY_VARIABLE: Final = "SCALIX_PRO_API_KEY"

@@ -78,3 +78,18 @@ async def test_every_attempt_is_in_the_ledger_and_no_text_is(place: Installation
     assert {entry["chat_id"] for entry in entries} == {chat}
     assert entries[1]["cost_usd"] is None, "what nobody knows is unknown, not free"
     assert "secret" not in str(entries)
+
+
+async def test_analytics_tell_what_happened_and_can_be_forgotten(place: Installation) -> None:
+    place.answers("ok", usage={"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8})
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", place.stream_params(chat))
+        report = await host.request("analytics:get", {"bucket": "hour"})
+        assert report["analytics"]["model_efficiency"] == "100%"
+        assert report["analytics"]["cost_savings"].startswith("$")
+        assert report["totals"]["requests"] == 1
+        assert report["models"][0]["name"] == "test-model"
+        assert await host.request("analytics:clear") is True
+        assert (await host.request("analytics:get"))["totals"]["requests"] == 0
+    assert rows(place.database, "SELECT * FROM sidecar_requests") == []

@@ -91,27 +91,79 @@ export const KIND_OF = {
   "INTERNAL": "internal"
 } as const;
 
-/** Params of `analytics:get`; `since` and `until` are ISO 8601 UTC. */
+/**
+ * Params of `analytics:get`; `since` (included) and `until` (not included) are ISO 8601.
+ *
+ * Without them: the last 30 days, or with `bucket` `hour` the last 48 hours, up to now. `timeZone` is an IANA
+ * name (`Europe/Berlin`); without it days and hours are those of this machine.
+ */
 export interface AnalyticsParams {
   readonly since?: string | null;
   readonly until?: string | null;
   readonly bucket?: "day" | "hour";
+  readonly timeZone?: string | null;
 }
 
-/** Result of `analytics:get`; exact numbers are in `totals`. */
+/**
+ * Result of `analytics:get`; models and providers with most requests first, the series without gaps.
+ *
+ * `warnings` are sentences about what is odd in the figures.
+ */
 export interface AnalyticsResult {
   readonly analytics: AnalyticsSummary;
-  readonly totals: { readonly [key: string]: unknown };
-  readonly models: readonly ({ readonly [key: string]: unknown })[];
-  readonly series: readonly ({ readonly [key: string]: unknown })[];
+  readonly totals: AnalyticsTotals;
+  readonly models: readonly ModelFigures[];
+  readonly providers: readonly ProviderFigures[];
+  readonly series: readonly SeriesPoint[];
+  readonly since: string;
+  readonly until: string;
+  /** The name asked for, or `local`. */
+  readonly timeZone: string;
+  readonly priceVersion: string | null;
+  readonly warnings: readonly string[];
 }
 
-/** The four figures of the plan, as text (`"$12.50"`, `"85%"`, `"1.2s"`) and a count of fallbacks. */
+/**
+ * The four figures of the plan; the exact numbers behind them are in `totals`.
+ *
+ * `cost_savings` (`"$12.50"`): what the same tokens would have cost on the selected model, or on the dearest
+ * model with a key where the selected one has no price, less what they did cost. `model_efficiency` (`"85%"`):
+ * answers completed on the first attempt, of all asked for and not cancelled at once. `response_time_avg`
+ * (`"1.2s"`): from the request to the end of a completed answer. `fallback_usage`: completed answers that another
+ * model than the one asked first gave. Without data they are `"$0.00"`, `"0%"`, `"0.0s"` and 0.
+ */
 export interface AnalyticsSummary {
   readonly cost_savings: string;
   readonly model_efficiency: string;
   readonly response_time_avg: string;
-  readonly fallback_usage: number | string;
+  readonly fallback_usage: number;
+}
+
+/** The whole period. `savingsUsd` is against `savingsReference`; null when neither has a price. */
+export interface AnalyticsTotals {
+  readonly requests: number;
+  readonly attempts: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly cancelled: number;
+  readonly skipped: number;
+  readonly fallbacks: number;
+  readonly successRate: number | null;
+  readonly firstAttemptRate: number | null;
+  readonly responseTimeAvgMs: number | null;
+  readonly ttftP50Ms: number | null;
+  readonly ttftP95Ms: number | null;
+  readonly tokensPerSecond: number | null;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  readonly reasoningTokens: number;
+  readonly cachedInputTokens: number;
+  readonly totalTokens: number;
+  readonly estimatedRequests: number;
+  readonly costUsd: number | null;
+  readonly unknownCostRequests: number;
+  readonly savingsUsd: number | null;
+  readonly savingsReference: ModelRef | null;
 }
 
 /** Params of `host:apply-response`: carry the complete answer out (app contract 8). */
@@ -175,7 +227,7 @@ export interface CancelRequestParams {
   readonly id: string | number;
 }
 
-/** One model that was weighed. */
+/** One model that was weighed. `why` are its figures in words. */
 export interface Candidate {
   readonly provider: string;
   readonly name: string;
@@ -659,6 +711,33 @@ export interface ModelFallback {
   readonly code: string;
 }
 
+/** One model. */
+export interface ModelFigures {
+  readonly requests: number;
+  readonly attempts: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly cancelled: number;
+  readonly skipped: number;
+  readonly fallbacks: number;
+  readonly successRate: number | null;
+  readonly firstAttemptRate: number | null;
+  readonly responseTimeAvgMs: number | null;
+  readonly ttftP50Ms: number | null;
+  readonly ttftP95Ms: number | null;
+  readonly tokensPerSecond: number | null;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  readonly reasoningTokens: number;
+  readonly cachedInputTokens: number;
+  readonly totalTokens: number;
+  readonly estimatedRequests: number;
+  readonly costUsd: number | null;
+  readonly unknownCostRequests: number;
+  readonly provider: string;
+  readonly name: string;
+}
+
 /** A model as the user picks it. */
 export interface ModelRef {
   readonly provider: string;
@@ -666,7 +745,7 @@ export interface ModelRef {
   readonly customModelId?: number;
 }
 
-/** What is recommended, in the names of the plan. */
+/** What is recommended, in the names of the plan: `provider/name`, a sentence, and what comes next. */
 export interface ModelSelection {
   readonly recommended: string | null;
   readonly reason: string;
@@ -705,6 +784,32 @@ export interface ProvidedFile {
   readonly force?: boolean;
 }
 
+/** One provider, all its models. */
+export interface ProviderFigures {
+  readonly requests: number;
+  readonly attempts: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly cancelled: number;
+  readonly skipped: number;
+  readonly fallbacks: number;
+  readonly successRate: number | null;
+  readonly firstAttemptRate: number | null;
+  readonly responseTimeAvgMs: number | null;
+  readonly ttftP50Ms: number | null;
+  readonly ttftP95Ms: number | null;
+  readonly tokensPerSecond: number | null;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  readonly reasoningTokens: number;
+  readonly cachedInputTokens: number;
+  readonly totalTokens: number;
+  readonly estimatedRequests: number;
+  readonly costUsd: number | null;
+  readonly unknownCostRequests: number;
+  readonly provider: string;
+}
+
 /** A tool of the provider's own; `id` is `provider.tool`. */
 export interface ProviderTool {
   readonly type: "provider-defined";
@@ -739,7 +844,7 @@ export interface ReasoningStart {
   readonly id: string;
 }
 
-/** Params of `models:recommend`. */
+/** Params of `models:recommend`. `needs`: `vision`, `reasoning`, `long-context`; others are ignored. */
 export interface RecommendParams {
   readonly chatId?: number | null;
   readonly prompt?: string | null;
@@ -791,6 +896,19 @@ export interface SelectedComponent {
   readonly lineNumber: number;
   readonly id?: string;
   readonly columnNumber?: number;
+}
+
+/** One local day or hour: its first moment (ISO 8601 UTC), and its local date, or date and hour, as `label`. */
+export interface SeriesPoint {
+  readonly start: string;
+  readonly label: string;
+  readonly requests: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly fallbacks: number;
+  readonly totalTokens: number;
+  readonly costUsd: number | null;
+  readonly responseTimeAvgMs: number | null;
 }
 
 /** What this build answers and sends. */
@@ -1064,6 +1182,8 @@ export interface SidecarRequests {
   readonly "get-user-budget": { readonly params: NoParams; readonly result: UserBudget | null };
   /** Today's counters and limits. */
   readonly "usage:get": { readonly params: NoParams; readonly result: UsageResult };
+  /** Forget what the ledger holds. */
+  readonly "analytics:clear": { readonly params: NoParams; readonly result: true };
   /** Costs, times, fallbacks over a period. */
   readonly "analytics:get": { readonly params: AnalyticsParams; readonly result: AnalyticsResult };
   /** Which model suits. */
