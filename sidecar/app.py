@@ -30,7 +30,7 @@ from sidecar.account.help_chat import HELP_BASE, HelpChat
 from sidecar.analytics.figures import Reference
 from sidecar.analytics.report import Analytics
 from sidecar.build_info import SERVER_NAME, build_id
-from sidecar.catalog.builtin import CLOUD_PROVIDERS, MODELS
+from sidecar.catalog.builtin import MODELS
 from sidecar.catalog.catalog import Catalog
 from sidecar.catalog.prices import PriceList
 from sidecar.chat.events import Render, StreamLane
@@ -50,6 +50,7 @@ from sidecar.handlers.usage import UsageHandlers
 from sidecar.lifecycle import process_alive
 from sidecar.llm.service import LlmService
 from sidecar.paths import AppPaths, app_paths
+from sidecar.routing.advisor import ModelAdvisor
 from sidecar.routing.inputs import Environment
 from sidecar.routing.limits import TierLimiter, TierLimits
 from sidecar.routing.login_shell import LoginShellEnvironment
@@ -258,6 +259,13 @@ class Services:
                 check_enabled=self.settings.ensure_enabled,
             )
         )
+        self.advisor = ModelAdvisor(
+            ledger=self.ledger,
+            settings=self.settings,
+            environment=self.environment,
+            breaker=lambda: self.caller.breaker,
+            clock=self.ledger.clock,
+        )
         self.analytics = Analytics(self.ledger, self.prices, self._reference, self._analytics_enabled)
         self.help = HelpChat(
             engine=self.engines,
@@ -282,7 +290,7 @@ class Services:
         router.add(chat_channels.ChatHandlers(self.chat, self.planner.count_tokens).methods(), chat_channels.SCALARS)
         router.add(account_channels.AccountHandlers(self.help, self._budget).methods(), account_channels.SCALARS)
         router.add(llm_channels.LlmHandlers(self.llm).methods(), llm_channels.SCALARS)
-        router.add(UsageHandlers(self.meter, self.caller.breaker, self.analytics).methods())
+        router.add(UsageHandlers(self.meter, self.caller.breaker, self.analytics, self.advisor).methods())
         router.add(self.settings_handlers.methods())
 
     async def features(self) -> dict[str, Any]:
@@ -344,12 +352,7 @@ class Services:
     async def _reference(self) -> Reference:
         """What savings are measured against: the selected model, and every built-in model with a key."""
         settings = await self.settings.load()
-        keyed = {name for name, entry in settings.provider_settings.items() if entry.api_key}
-        keyed |= {
-            provider.id
-            for provider in CLOUD_PROVIDERS
-            if isinstance(provider.env_var_name, str) and self.environment.get(provider.env_var_name)
-        }
+        keyed = await self.advisor.keyed_providers()
         selected = settings.selected_model
         return Reference(
             selected=None if selected.provider == "auto" else (selected.provider, selected.name),

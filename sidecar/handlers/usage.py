@@ -1,12 +1,13 @@
-"""``usage:get``, ``analytics:*`` and ``providers:health`` (protocol page 5)."""
+"""``usage:get``, ``analytics:*``, ``models:recommend`` and ``providers:health`` (protocol page 5)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from protocol.usage import AnalyticsParams, AnalyticsResult, UsageResult
+from protocol.usage import AnalyticsParams, AnalyticsResult, RecommendParams, RecommendResult, UsageResult
 from sidecar.analytics.report import Analytics
 from sidecar.handlers.params import convert
+from sidecar.routing.advisor import ModelAdvisor
 from sidecar.routing.breaker import CircuitBreaker, CircuitHealth
 from sidecar.routing.meter import Meter
 from sidecar.rpc.router import Handler
@@ -15,10 +16,11 @@ from sidecar.rpc.router import Handler
 class UsageHandlers:
     """The channels about what was used."""
 
-    def __init__(self, meter: Meter, breaker: CircuitBreaker, analytics: Analytics) -> None:
+    def __init__(self, meter: Meter, breaker: CircuitBreaker, analytics: Analytics, advisor: ModelAdvisor) -> None:
         self._meter = meter
         self._analytics = analytics
         self._breaker = breaker
+        self._advisor = advisor
 
     def methods(self) -> dict[str, Handler]:
         """By method name."""
@@ -26,6 +28,7 @@ class UsageHandlers:
             "usage:get": self._usage,
             "analytics:get": self._report,
             "analytics:clear": self._clear,
+            "models:recommend": self._recommend,
             "providers:health": self._health,
         }
 
@@ -42,6 +45,9 @@ class UsageHandlers:
         """Forget everything the ledger holds."""
         await self._analytics.clear()
         return True
+
+    async def _recommend(self, params: dict[str, Any]) -> RecommendResult:
+        return await self._advisor.recommend(convert(params, RecommendParams))
 
     async def _health(self, _: dict[str, Any]) -> dict[str, list[CircuitHealth]]:
         """How each model called by this process has been doing, in the order of their first calls."""

@@ -93,3 +93,14 @@ async def test_analytics_tell_what_happened_and_can_be_forgotten(place: Installa
         assert await host.request("analytics:clear") is True
         assert (await host.request("analytics:get"))["totals"]["requests"] == 0
     assert rows(place.database, "SELECT * FROM sidecar_requests") == []
+
+
+async def test_without_data_the_recommendation_is_the_apps_own_order(place: Installation) -> None:
+    keys = {"GEMINI_API_KEY": "k" * 30, "ANTHROPIC_API_KEY": "k" * 30}
+    async with memory_host(place.folder, keys, **PATCH) as host:
+        advice = await host.request("models:recommend", {"prompt": "hi"})
+        nothing = await host.request("models:recommend", {"needs": ["vision"]})
+    assert advice["model_selection"]["recommended"] == "google/gemini-2.5-flash"
+    assert advice["model_selection"]["fallback_options"][0] == "anthropic/claude-sonnet-4-20250514"
+    assert advice["model_selection"]["reason"]
+    assert {candidate["provider"] for candidate in nothing["candidates"]} == {"google", "anthropic"}
