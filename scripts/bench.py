@@ -4,7 +4,7 @@
 
 Prints tables and writes ``bench/report.json`` and ``bench/report.html``. The sidecar and its peers take turns, so that
 a busy machine is unfair to none; figures are medians with their spread. Targets are printed beside their figures; the
-exit code is 0 whether they were met or not. A full run takes about 20 minutes, a quick one about 3.
+exit code is 0 whether they were met or not. A full run takes about 25 minutes, a quick one about 5.
 """
 
 from __future__ import annotations

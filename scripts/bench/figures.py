@@ -107,9 +107,10 @@ class Report(msgspec.Struct):
         return msgspec.json.format(msgspec.json.encode(whole))
 
 
-def against(section: Section, peer: str, other: str, words: str) -> None:
-    """Give every figure of ``peer`` the median of ``other`` in the same case and unit as its target."""
+def against(section: Section, peer: str, other: str, words: str, plus: float = 0.0) -> None:
+    """Give every figure of ``peer`` the median of ``other`` in the same case, ``plus`` something, as its target."""
     for figure in section.figures:
         limit = section.median(figure.case, other) if figure.peer == peer and figure.target is None else None
         if limit is not None:
-            figure.target = Target(limit, f"{words} ({limit:.3g})")
+            figures = f"{limit:.3g} + {plus:.3g}" if plus else f"{limit:.3g}"
+            figure.target = Target(limit + plus, f"{words} ({figures})")

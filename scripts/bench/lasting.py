@@ -18,8 +18,10 @@ from scripts.bench.run import Run
 
 MODEL: Final = MODELS["openai-chat"]
 SIZES: Final = (1_000, 10_000, 100_000)
-WINDOW: Final = 1_000
+WINDOW: Final = 300
 """Deltas whose cost is looked at, one patch each, at some place of a long answer."""
+PACE_MS: Final = 10
+"""Between those: slow enough for a patch each."""
 
 
 # --- growth --------------------------------------------------------------------------------------------------------
@@ -30,19 +32,19 @@ def growth(run: Run) -> Section:
     section = Section(
         "growth",
         "Long answers",
-        "CPU per delta averaged over an answer that comes as fast as it can, and of 1,000 deltas one by one (a patch "
-        "each, 1 ms apart) that begin so deep in an answer. Bytes of all chunks of the latter.",
-        chart="lines",
+        "CPU per delta averaged over an answer that comes as fast as it can, and of its last 300 one by one (10 ms "
+        "apart, a patch each). Bytes on the wire of those 300; the app's full arrays for the whole answer.",
+        chart="none",
     )
     sizes = SIZES[:2] if run.quick else SIZES
     whole: dict[int, list[float]] = {size: [] for size in sizes}
     deep: dict[int, list[float]] = {size: [] for size in sizes}
     wire: list[float] = []
-    full: list[float] = []
+    full: dict[int, list[float]] = {size: [] for size in sizes}
     sizes_of_patches: list[float] = []
     with place(run.provider) as where, where.sidecar() as host:
         host.idle(3)
-        fast(run, where, host, WINDOW)
+        fast(run, where, host, sizes[0])
         for number in range(run.rounds(5, 2)):
             for size in sizes:
                 run.say(f"growth, {size} deltas, round {number}")
@@ -50,7 +52,7 @@ def growth(run: Run) -> Section:
                 found = one_by_one(run, where, host, size)
                 deep[size].append(found.cpu_us)
                 wire.append(found.share)
-                full.append(found.arrays)
+                full[size].append(found.arrays)
                 sizes_of_patches.append(found.patch_bytes)
     first_whole, first_deep = median(whole[sizes[0]]), median(deep[sizes[0]])
     for size in sizes:
@@ -59,13 +61,13 @@ def growth(run: Run) -> Section:
         target = Target(1.3 * first_whole, words) if longest else None
         section.add(f"{size:,}", "whole answer, unpaced", "µs CPU per delta", whole[size], target)
         target = Target(1.3 * first_deep, words) if longest else None
-        section.add(f"{size:,}", "its last 1,000, one by one", "µs CPU per delta", deep[size], target)
+        section.add(f"{size:,}", "its last 300, one by one", "µs CPU per delta", deep[size], target)
     section.add(
-        f"bytes on the wire / (3 x answer + 200 per patch), up to {sizes[-1]:,} deltas", "sidecar", "x", wire,
-        Target(1.0, "at most 1", worst=True),
+        "bytes / (3 x text + 200 per patch)", "sidecar", "x", wire, Target(1.0, "at most 1", worst=True)
     )  # fmt: skip
-    section.add("bytes of a patch that brings one delta", "sidecar", "bytes", sizes_of_patches)
-    section.add("full arrays, as the app sends them / our patches", f"up to {sizes[-1]:,} deltas", "x", full)
+    section.add("bytes per patch of one delta", "sidecar", "bytes", sizes_of_patches)
+    for size in sizes:
+        section.add(f"full arrays / our bytes, {size:,} deltas", "the app", "x", full[size])
     return section
 
 
@@ -86,7 +88,7 @@ class OneByOne:
     cpu_us: float
     """Per delta."""
     share: float
-    """Bytes of the answer's chunks against their allowance."""
+    """Bytes of those deltas' chunks against their allowance."""
     arrays: float
     """Bytes of the full arrays the app sends with every delta, against ours."""
     patch_bytes: float
@@ -95,7 +97,7 @@ class OneByOne:
 def one_by_one(run: Run, where: Place, host: SidecarHost, deltas: int) -> OneByOne:
     """An answer whose last deltas are sent singly."""
     burst = max(deltas - WINDOW, 10)
-    run.provider.script(deltas + 10, pace_ms=1, burst=burst)
+    run.provider.script(deltas + 10, pace_ms=PACE_MS, burst=burst)
     (chat,) = where.chats(1)
     request = host.ask(chat, MODEL)
     stream = host.streams[chat]
@@ -111,13 +113,13 @@ def one_by_one(run: Run, where: Place, host: SidecarHost, deltas: int) -> OneByO
     host.result(request)
     check(stream.text, deltas + 10)
     del host.streams[chat]
-    allowance = 3 * len(stream.text.encode()) + 200 * stream.patches + stream.first_chunk_bytes
+    allowance = 3 * (last - started) + 200 * count
     each = len(stream.text) / (deltas + 10)
     # the app sends all messages with each delta: the first chunk's size plus the answer so far
     arrays = sum(stream.first_chunk_bytes + number * each for number in range(deltas + 10))
     return OneByOne(
         cpu_us=used * 1e6 / ((last - started) / each),
-        share=stream.bytes / allowance,
+        share=wire / allowance,
         arrays=arrays / stream.bytes,
         patch_bytes=wire / max(1, count),
     )
