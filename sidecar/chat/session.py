@@ -46,7 +46,7 @@ from sidecar.engines.base import (
 )
 from sidecar.errors import ProviderError, SidecarError, StoreError
 from sidecar.routing.limits import Reservation
-from sidecar.routing.meter import SettledCall
+from sidecar.routing.recording import SettledCall, prompt_units
 from sidecar.routing.runner import RoutedStream
 from sidecar.store.chats import Turn, load_chat, save_content, set_title_if_null
 from sidecar.store.turns import TurnState, finish_turn
@@ -84,7 +84,7 @@ class ChatSession:
         self._active = active
         self._stream_id = str(uuid.uuid4())
         self._marks = Marks()
-        self._reservations: list[tuple[Reservation, RoutedStream, Usage | None]] = []
+        self._calls: list[tuple[Reservation, SettledCall]] = []
         self._turn: Turn
         self._prepared: PreparedPrompt
         self._view: StreamView
@@ -218,7 +218,7 @@ class ChatSession:
             )
 
         usage: Usage | None = None
-        earlier = len(self._ending.attempts)
+        earlier, before = len(self._ending.attempts), self._view.answer.length_utf16
         reservation = await self._parts.meter.reserve(plan.candidates[0])
         if reservation.warning is not None:
             self._ending.warnings.append(reservation.warning)
@@ -235,7 +235,18 @@ class ChatSession:
             raise
         finally:
             self._settle(routed, earlier, usage)
-            self._reservations.append((reservation, routed, usage))
+            call = SettledCall(
+                kind="chat",
+                call_id=self._stream_id,
+                attempts=routed.attempts,
+                target=routed.target,
+                usage=usage,
+                fallbacks=routed.fallbacks,
+                chat_id=self._turn.chat.id,
+                prompt_units=prompt_units(messages),
+                answer_units=self._view.answer.length_utf16 - before,
+            )
+            self._calls.append((reservation, call))
 
     def _take(
         self, batch: list[Event], on_text: Callable[[str], None], on_reasoning: Callable[[str], None]
@@ -314,15 +325,7 @@ class ChatSession:
 
     async def _settle_reservations(self) -> None:
         """Every call that was answered, whole or in part, counts; the others give their place back."""
-        for reservation, routed, usage in self._reservations:
-            call = SettledCall(
-                kind="chat",
-                call_id=self._stream_id,
-                attempts=routed.attempts,
-                target=routed.target,
-                usage=usage,
-                chat_id=self._turn.chat.id,
-            )
+        for reservation, call in self._calls:
             await self._parts.meter.settle(reservation, call)
 
     async def _save(self, text: str, summary: str | None, state: TurnState) -> SidecarError | None:

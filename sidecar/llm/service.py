@@ -22,7 +22,8 @@ from sidecar.llm import prompt as given
 from sidecar.llm.stream_parts import PartBuilder, wire_usage
 from sidecar.routing.attempts import Attempt
 from sidecar.routing.inputs import ModelChoice
-from sidecar.routing.meter import Meter, SettledCall
+from sidecar.routing.meter import Meter
+from sidecar.routing.recording import SettledCall, prompt_units
 from sidecar.routing.resolve import Route
 from sidecar.routing.runner import Router
 
@@ -123,6 +124,9 @@ class LlmService:
                 attempts=routed.attempts,
                 target=routed.target,
                 usage=call.builder.usage,
+                fallbacks=routed.fallbacks,
+                prompt_units=prompt_units(call.messages),
+                answer_units=call.builder.answer_units,
             )
             with anyio.CancelScope(shield=True):
                 await self._meter.settle(reservation, done)

@@ -19,6 +19,7 @@ from sidecar.engines.base import (
     ToolInputStart,
     Usage,
 )
+from sidecar.routing.recording import utf16_units
 
 _Kind = Literal["text", "reasoning"]
 
@@ -32,14 +33,18 @@ class PartBuilder:
         self._used: set[str] = set()
         self.usage = Usage()
         self.finish_reason: FinishReason = "other"
+        self.answer_units = 0
+        """UTF-16 code units of text and reasoning so far."""
 
     def take(self, events: Iterable[Event]) -> Iterator[wire.StreamPart]:
         """The parts that these events make."""
         for event in events:
             match event:
                 case TextDelta(text=text, id=block):
+                    self.answer_units += utf16_units(text)
                     yield from self._delta("text", block, text)
                 case ReasoningDelta(text=text, id=block):
+                    self.answer_units += utf16_units(text)
                     yield from self._delta("reasoning", block, text)
                 case Usage():
                     self.usage = event

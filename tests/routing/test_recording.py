@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 
-from sidecar.analytics.recorder import FinishedCall, UsageRecorder, counted
-from sidecar.engines.base import Target, Usage
+from sidecar.engines.base import FilePart, Message, Target, TextPart, ToolCallPart, ToolResultPart, Usage
 from sidecar.routing.attempts import Attempt, Fallback
-from sidecar.store.ledger import Ledger, LedgerEntry
-from tests.store.ledger_entries import NOON, Clock
-
-pytestmark = pytest.mark.anyio
+from sidecar.routing.recording import SettledCall, counted, entries_of, prompt_units
+from sidecar.store.ledger import LedgerEntry
+from tests.store.ledger_entries import NOON
 
 
 class Prices:
@@ -33,11 +31,7 @@ GPT = target("openai", "gpt-4.1")
 LLAMA = target("ollama", "llama3", "local")
 
 
-async def recorded(enabled: bool = True, **call: Any) -> list[LedgerEntry]:
-    async def switch() -> bool:
-        return enabled
-
-    ledger = Ledger(None, clock=Clock())
+def settled(**call: Any) -> SettledCall:
     given: dict[str, Any] = {
         "kind": "chat",
         "call_id": "c",
@@ -49,12 +43,15 @@ async def recorded(enabled: bool = True, **call: Any) -> list[LedgerEntry]:
         "prompt_units": 400,
         "answer_units": 41,
     }
-    await UsageRecorder(ledger, Prices(), switch).record(FinishedCall(**{**given, **call}))
-    return [entry for _, entry in ledger.unwritten()]
+    return SettledCall(**{**given, **call})
 
 
-async def test_an_answer_is_one_entry_with_its_cost() -> None:
-    (entry,) = await recorded()
+def recorded(**call: Any) -> list[LedgerEntry]:
+    return entries_of(settled(**call), Prices(), NOON)
+
+
+def test_an_answer_is_one_entry_with_its_cost() -> None:
+    (entry,) = recorded()
     assert entry == LedgerEntry(
         at=NOON, kind="chat", call_id="c", chat_id=3, attempt=1, provider="openai", model="gpt-4.1", route="direct",
         outcome="ok", ms=900.0, ttft_ms=80.0, input_tokens=10, output_tokens=5, cached_tokens=2,
@@ -62,8 +59,8 @@ async def test_an_answer_is_one_entry_with_its_cost() -> None:
     )  # fmt: skip
 
 
-async def test_attempts_before_a_fallback_have_neither_tokens_nor_cost() -> None:
-    first, second, third = await recorded(
+def test_attempts_before_a_fallback_have_neither_tokens_nor_cost() -> None:
+    first, second, third = recorded(
         attempts=[
             Attempt(provider="google", name="gemini-2.5-flash", outcome="error", ms=50.0, code="TIMEOUT"),
             Attempt(provider="openai", name="gpt-4.1", outcome="error", ms=20.0, code="NETWORK"),
@@ -79,30 +76,41 @@ async def test_attempts_before_a_fallback_have_neither_tokens_nor_cost() -> None
     assert first.route == "direct"
 
 
-async def test_tokens_the_provider_did_not_tell_are_estimated_and_marked() -> None:
-    (entry,) = await recorded(usage=None)
+def test_tokens_the_provider_did_not_tell_are_estimated_and_marked() -> None:
+    (entry,) = recorded(usage=None)
     assert (entry.input_tokens, entry.output_tokens, entry.estimated) == (100, 11, True)
-    (half,) = await recorded(usage=Usage(input_tokens=7))
+    (half,) = recorded(usage=Usage(input_tokens=7))
     assert (half.input_tokens, half.output_tokens, half.estimated) == (7, 11, True)
-    assert counted(Usage(input_tokens=0, output_tokens=0), 400, 400) == (Usage(input_tokens=0, output_tokens=0), False)
+    nothing = Usage(input_tokens=0, output_tokens=0)
+    assert counted(settled(usage=nothing)) == (nothing, False)
 
 
-async def test_a_local_models_cost_is_unknown() -> None:
-    (entry,) = await recorded(
+def test_a_local_models_cost_is_unknown() -> None:
+    (entry,) = recorded(
         target=LLAMA, attempts=[Attempt(provider="ollama", name="llama3", outcome="ok", ms=9.0, ttft_ms=1.0)]
     )
     assert (entry.cost_usd, entry.price_version, entry.route) == (None, None, "local")
 
 
-async def test_a_cancelled_answer_has_used_tokens_when_it_had_begun() -> None:
+def test_a_cancelled_answer_has_used_tokens_when_it_had_begun() -> None:
     cancelled = Attempt(provider="openai", name="gpt-4.1", outcome="cancelled", ms=900.0, ttft_ms=80.0)
-    (entry,) = await recorded(attempts=[cancelled], usage=None)
+    (entry,) = recorded(attempts=[cancelled], usage=None)
     assert (entry.outcome, entry.output_tokens, entry.estimated) == ("cancelled", 11, True)
     silent = Attempt(provider="openai", name="gpt-4.1", outcome="cancelled", ms=900.0)
-    (entry,) = await recorded(attempts=[silent], usage=None)
+    (entry,) = recorded(attempts=[silent], usage=None)
     assert entry.output_tokens is None
 
 
-async def test_switched_off_nothing_is_recorded() -> None:
-    assert await recorded(enabled=False) == []
-    assert await recorded(attempts=[]) == []
+def test_a_call_that_was_never_made_is_no_entry() -> None:
+    assert recorded(attempts=[]) == []
+    assert not settled(attempts=[]).answered
+
+
+def test_the_length_of_a_prompt_is_that_of_its_texts() -> None:
+    messages = (
+        Message.of("system", "four"),
+        Message("user", (TextPart("\N{GRINNING FACE}"), FilePart("image/png", base64="x" * 99))),
+        Message("assistant", (ToolCallPart("1", "f", "{}"),)),
+        Message("tool", (ToolResultPart("1", "f", "abc"),)),
+    )
+    assert prompt_units(messages) == 4 + 2 + 2 + 3
