@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from typing import Final, Protocol
 
 import anyio
@@ -22,6 +23,10 @@ GRACE_S: Final = 2.0
 FINISH_S: Final = 1.0
 """Of that, what requests other than streams have to finish in."""
 PARENT_POLL_S: Final = 1.0
+
+
+_until_exit = ExitStack()
+"""Holds the signal handlers after the first signal; never closed."""
 
 
 class Service(Protocol):
@@ -113,12 +118,14 @@ async def wait_for_parent_to_vanish(process_id: Callable[[], int | None]) -> Non
 
 
 async def wait_for_signal() -> None:
-    """Return at the first SIGTERM or SIGINT: a polite kill ends like the end of input, with everything saved."""
+    """Return at the first SIGTERM or SIGINT: a polite kill ends like the end of input, with everything saved.
+
+    Call once per process. Further signals are swallowed: a signal to the whole process group arrives twice, the second
+    time forwarded by the one-file bootloader, and must not cut the saving short.
+    """
     if sys.platform == "win32":
         await anyio.sleep_forever()
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            return
+    await anext(_until_exit.enter_context(anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT)))
 
 
 def process_alive(pid: int) -> bool:

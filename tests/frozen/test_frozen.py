@@ -223,6 +223,24 @@ async def test_a_polite_kill_of_the_started_process_saves_the_text(
 
 
 @posix
+async def test_a_signal_to_the_whole_process_group_saves_the_text_too(
+    binary: Path, temporary: Path, place: Installation
+) -> None:
+    """It arrives twice: the bootloader forwards its own."""
+    place.script([*openai_chat_stream(["Hello"])[:2], Pause()])
+    chat = place.chat()
+    async with process_host(place.folder, environment(temporary), command=[str(binary)], **PATCH) as host:
+        await host.start("chat:stream", place.stream_params(chat))
+        await host.until(lambda: host.text(chat) == "Hello")
+        for process in [*family(host), *family(host)]:
+            process.send_signal(signal.SIGTERM)
+        with anyio.fail_after(TIMEOUT_S):
+            assert await host.process.wait() == 0
+    assert place.messages(chat)[-1][1] == "Hello\n\n[Response cancelled by user]"
+    assert unpacked(temporary) == []
+
+
+@posix
 async def test_killing_the_started_process_ends_the_real_one(
     binary: Path, temporary: Path, place: Installation
 ) -> None:
