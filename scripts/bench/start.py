@@ -56,8 +56,13 @@ def measure(run: Run) -> Section:
             bare = interpreter_ms()
             if number:  # the first round fills caches
                 answered[BARE].append(bare)
-            for name, command in builds.items():
-                ready, first = sidecar_ms(where, command)
+            for name, command in list(builds.items()):
+                try:
+                    ready, first = sidecar_ms(where, command)
+                except (RuntimeError, TimeoutError) as error:
+                    section.skipped.append(f"{name}: it did not start ({error or type(error).__name__})")
+                    del builds[name]
+                    continue
                 if number:
                     answered[name].append(ready)
                     token[name].append(first)
