@@ -12,7 +12,9 @@ import anyio
 import anyio.abc
 import structlog
 
+from protocol.chat import ChatCountTokensParams
 from protocol.envelope import Notification
+from protocol.language_models import LocalModel, LocalModels
 from protocol.lifecycle import (
     PROTOCOL_VERSION,
     DatabaseReport,
@@ -23,15 +25,16 @@ from protocol.lifecycle import (
     ServerCapabilities,
     ServerInfo,
 )
-from protocol.usage import UserBudget
+from protocol.usage import HealthResult, UserBudget
 from sidecar import __version__
 from sidecar.account.budget import USER_SERVICE, budget_or_none
 from sidecar.account.help_chat import HELP_BASE, HelpChat
 from sidecar.analytics.figures import Reference
+from sidecar.analytics.health import provider_health
 from sidecar.analytics.report import Analytics
 from sidecar.build_info import SERVER_NAME, build_id
-from sidecar.catalog.builtin import MODELS
 from sidecar.catalog.catalog import Catalog
+from sidecar.catalog.local import list_lmstudio, list_ollama, lmstudio_base, ollama_base
 from sidecar.catalog.prices import PriceList
 from sidecar.chat.events import Render, StreamLane
 from sidecar.chat.parts import ChatParts
@@ -236,6 +239,16 @@ class Services:
         self.meter = Meter(limiter, self.settings, self.environment, ledger=self.ledger, prices=self.prices)
         self.engines = Engines(environ)
         self.caller = Router(self.engines)
+        self.advisor = ModelAdvisor(
+            ledger=self.ledger,
+            settings=self.settings,
+            environment=self.environment,
+            catalog=self.catalog,
+            prices=self.prices,
+            breaker=self.caller.breaker,
+            local_models=self._local_models,
+            prompt_tokens=self._prompt_tokens,
+        )
         self.planner = TurnPlanner(
             database=self.database,
             settings=self.settings,
@@ -245,6 +258,7 @@ class Services:
             paths=paths,
             test_build=self._test_build,
             late_keys=self.shell.wait,
+            in_order=self.advisor.in_order,
         )
         self.chat = ChatService(
             ChatParts(
@@ -258,13 +272,6 @@ class Services:
                 chunk_mode=lambda: host.capabilities.chunks,
                 check_enabled=self.settings.ensure_enabled,
             )
-        )
-        self.advisor = ModelAdvisor(
-            ledger=self.ledger,
-            settings=self.settings,
-            environment=self.environment,
-            breaker=lambda: self.caller.breaker,
-            clock=self.ledger.clock,
         )
         self.analytics = Analytics(self.ledger, self.prices, self._reference, self._analytics_enabled)
         self.help = HelpChat(
@@ -290,7 +297,7 @@ class Services:
         router.add(chat_channels.ChatHandlers(self.chat, self.planner.count_tokens).methods(), chat_channels.SCALARS)
         router.add(account_channels.AccountHandlers(self.help, self._budget).methods(), account_channels.SCALARS)
         router.add(llm_channels.LlmHandlers(self.llm).methods(), llm_channels.SCALARS)
-        router.add(UsageHandlers(self.meter, self.caller.breaker, self.analytics, self.advisor).methods())
+        router.add(UsageHandlers(self.meter, self._health, self.analytics, self.advisor).methods())
         router.add(self.settings_handlers.methods())
 
     async def features(self) -> dict[str, Any]:
@@ -327,6 +334,7 @@ class Services:
 
     async def _tidy(self) -> None:
         await self.prices.load()
+        await self.advisor.load()
         if not self._environ.get("SCALIX_NO_MIGRATION"):
             await self.settings_handlers.migrate_at_start()
         try:
@@ -346,18 +354,37 @@ class Services:
         if chats:
             log.warning("turns of a process that died are marked interrupted", chats=chats)
 
+    async def _health(self) -> HealthResult:
+        return await provider_health(self.ledger, self.caller.breaker.health())
+
     async def _analytics_enabled(self) -> bool:
         return (await self.settings.switches()).enhanced_analytics
 
     async def _reference(self) -> Reference:
-        """What savings are measured against: the selected model, and every built-in model with a key."""
-        settings = await self.settings.load()
-        keyed = await self.advisor.keyed_providers()
-        selected = settings.selected_model
+        """What savings are measured against: the selected model, and every other one that could be asked."""
+        selected = (await self.settings.load()).selected_model
         return Reference(
             selected=None if selected.provider == "auto" else (selected.provider, selected.name),
-            keyed=tuple((model.provider_id, model.api_name) for model in MODELS if model.provider_id in keyed),
+            keyed=tuple((each.provider, each.name) for each in await self.advisor.options(local=False)),
         )
+
+    async def _local_models(self) -> list[LocalModel]:
+        """What Ollama and LM Studio have; nothing of one that does not run."""
+        found: list[LocalModel] = []
+
+        async def ask(models: Callable[[], Coroutine[Any, Any, LocalModels]]) -> None:
+            try:
+                found.extend((await models()).models)
+            except SidecarError:
+                return
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, lambda: list_ollama(ollama_base(self._environ)))
+            tasks.start_soon(ask, lambda: list_lmstudio(lmstudio_base(self._environ)))
+        return sorted(found, key=lambda model: (model.provider, model.model_name))
+
+    async def _prompt_tokens(self, chat_id: int, prompt: str) -> int:
+        return (await self.planner.count_tokens(ChatCountTokensParams(chat_id, prompt))).total_tokens
 
     async def _pro_key(self) -> SecretText | None:
         return (await self.settings.load()).pro_api_key

@@ -59,7 +59,7 @@ from sidecar.paths import AppPaths
 from sidecar.routing import inputs as routing_inputs
 from sidecar.routing.catalog_view import CatalogSnapshot, catalog_snapshot
 from sidecar.routing.from_settings import routing_settings, selected_choice
-from sidecar.routing.inputs import Environment, ModelChoice
+from sidecar.routing.inputs import AUTO, Environment, ModelChoice
 from sidecar.routing.resolve import Route, engine_enabled, find_route
 from sidecar.settings.store import SettingsStore
 from sidecar.settings.values import AppSettings
@@ -83,7 +83,9 @@ class TurnPlanner:
         paths: AppPaths,
         test_build: bool,
         late_keys: Callable[[], Awaitable[None]],
+        in_order: Callable[[Sequence[Target]], Sequence[Target]] = tuple,
     ) -> None:
+        """``in_order`` puts the candidates of ``auto`` into the order of what was measured."""
         self._database = database
         self._settings = settings
         self._catalog = catalog
@@ -92,6 +94,7 @@ class TurnPlanner:
         self._paths = paths
         self._test_build = test_build
         self._late_keys = late_keys
+        self._in_order = in_order
         self._files = FileCache()
         self._attachments = AttachmentStore(paths.attachments)
 
@@ -373,7 +376,10 @@ class TurnPlanner:
     ) -> Route:
         wanted = routing_settings(settings, ask_mode=settings.selected_chat_mode == "ask")
         sent = [routing_inputs.ContextFile(file.path, file.content, file.force) for file in files]
-        return find_route(choice, wanted, catalog, self._environment, files=sent)
+        route = find_route(choice, wanted, catalog, self._environment, files=sent)
+        if choice.provider != AUTO:
+            return route
+        return msgspec.structs.replace(route, targets=tuple(self._in_order(route.targets)))
 
     def _window(self, choice: ModelChoice, catalog: CatalogSnapshot) -> int | None:
         model = catalog.model(choice.provider, choice.name, choice.custom_model_id)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from protocol.usage import AnalyticsParams, AnalyticsResult, RecommendParams, RecommendResult, UsageResult
+from protocol.usage import AnalyticsParams, AnalyticsResult, HealthResult, RecommendParams, RecommendResult, UsageResult
 from sidecar.analytics.report import Analytics
 from sidecar.handlers.params import convert
 from sidecar.routing.advisor import ModelAdvisor
-from sidecar.routing.breaker import CircuitBreaker, CircuitHealth
 from sidecar.routing.meter import Meter
 from sidecar.rpc.router import Handler
 
@@ -16,10 +16,16 @@ from sidecar.rpc.router import Handler
 class UsageHandlers:
     """The channels about what was used."""
 
-    def __init__(self, meter: Meter, breaker: CircuitBreaker, analytics: Analytics, advisor: ModelAdvisor) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        health: Callable[[], Awaitable[HealthResult]],
+        analytics: Analytics,
+        advisor: ModelAdvisor,
+    ) -> None:
         self._meter = meter
+        self._health_now = health
         self._analytics = analytics
-        self._breaker = breaker
         self._advisor = advisor
 
     def methods(self) -> dict[str, Handler]:
@@ -49,6 +55,6 @@ class UsageHandlers:
     async def _recommend(self, params: dict[str, Any]) -> RecommendResult:
         return await self._advisor.recommend(convert(params, RecommendParams))
 
-    async def _health(self, _: dict[str, Any]) -> dict[str, list[CircuitHealth]]:
-        """How each model called by this process has been doing, in the order of their first calls."""
-        return {"models": self._breaker.health()}
+    async def _health(self, _: dict[str, Any]) -> HealthResult:
+        """How each model called lately has been doing."""
+        return await self._health_now()

@@ -1,24 +1,46 @@
-"""``models:recommend``: the models this user could ask now, ranked by what was measured on this machine."""
+"""``models:recommend`` and the order of ``auto``: usable models ranked by what was measured on this machine.
+
+What was measured before this process started comes from the ledger, once; from then on the ledger tells every entry.
+Until that is read, and with analytics switched off, nothing is known and the order is the app's own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sqlite3
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Final
 
+import anyio
+
+from protocol.language_models import LocalModel
 from protocol.usage import RecommendParams, RecommendResult
-from sidecar.catalog.builtin import CLOUD_PROVIDERS, MODELS
+from sidecar.catalog.catalog import Catalog
+from sidecar.catalog.prices import PriceList
+from sidecar.engines.base import Target
+from sidecar.errors import StoreError
 from sidecar.routing.breaker import CircuitBreaker
+from sidecar.routing.catalog_view import catalog_snapshot
+from sidecar.routing.from_settings import routing_settings
 from sidecar.routing.inputs import Environment
-from sidecar.routing.recommend import ModelOption, can_do, needs_of, rank, recommendation
+from sidecar.routing.options import option_of, usable_options
+from sidecar.routing.recommend import ModelOption, needs_of, rank, recommendation
+from sidecar.routing.recording import utf16_units
 from sidecar.routing.track_record import Evidence, Observation, TrackRecord
 from sidecar.settings.store import SettingsStore
-from sidecar.store.ledger import Ledger, LedgerEntry
+from sidecar.store.ledger import Ledger, LedgerEntry, recent_entries
 
-CHARS_PER_TOKEN = 4
-"""The app's estimate (app contract 6)."""
+HISTORY_MS: Final = 14 * 86_400_000
+HISTORY_ENTRIES: Final = 2_000
+WAIT_S: Final = 1.0
+"""How long advice waits for a locked database, and for local servers to list their models."""
 
 
 class ModelAdvisor:
-    """Watches the ledger's entries as they are recorded; gives advice on request."""
+    """Watches the ledger; gives advice on request.
+
+    ``local_models`` lists what runs on this machine (never raises); ``prompt_tokens`` counts what a chat would send
+    with a prompt (raises ``NotFound``).
+    """
 
     def __init__(
         self,
@@ -26,65 +48,111 @@ class ModelAdvisor:
         ledger: Ledger,
         settings: SettingsStore,
         environment: Environment,
-        breaker: Callable[[], CircuitBreaker],
-        clock: Callable[[], int],
+        catalog: Catalog,
+        prices: PriceList,
+        breaker: CircuitBreaker,
+        local_models: Callable[[], Awaitable[Sequence[LocalModel]]],
+        prompt_tokens: Callable[[int, str], Awaitable[int]],
     ) -> None:
+        self._ledger = ledger
         self._settings = settings
         self._environment = environment
+        self._catalog = catalog
+        self._prices = prices
         self._breaker = breaker
-        self._clock = clock
+        self._local_models = local_models
+        self._prompt_tokens = prompt_tokens
         self._record = TrackRecord()
+        self._ready = False
         ledger.listeners.append(self._observe)
+        ledger.on_cleared.append(self._forget)
+
+    async def load(self) -> None:
+        """Read what the ledger knows of the last two weeks. A database that cannot be read is asked again next time."""
+        if self._ready:
+            return
+        now = self._ledger.clock()
+
+        def read(connection: sqlite3.Connection) -> list[tuple[int, LedgerEntry]]:
+            return recent_entries(connection, now - HISTORY_MS, HISTORY_ENTRIES)
+
+        stored: list[tuple[int, LedgerEntry]] = []
+        with anyio.move_on_after(WAIT_S) as waiting:
+            try:
+                stored = await self._ledger.read(read, self._ledger.zone()) or []
+            except StoreError:
+                return
+        if waiting.cancelled_caught or self._ready:
+            return
+        known = {identifier for identifier, _ in stored}
+        unwritten = [entry for identifier, entry in self._ledger.unwritten() if identifier not in known]
+        self._record = TrackRecord()
+        self._record.load([*(_observation(entry) for _, entry in stored), *map(_observation, unwritten)], now)
+        self._ready = True
 
     async def recommend(self, params: RecommendParams) -> RecommendResult:
-        """The answer to ``models:recommend``; with no data it is the app's own order."""
-        needs = needs_of(params.needs or (), len(params.prompt or "") // CHARS_PER_TOKEN)
-        options = [option for option in await self._options() if can_do(option, needs)]
-        return recommendation(rank(options, self._evidence, needs), needs)
+        """The answer to ``models:recommend``. Raises ``NotFound`` for a chat that is not there."""
+        await self.load()
+        await self._prices.load()
+        needs = needs_of(params.needs or (), await self._tokens(params))
+        return recommendation(rank(await self.options(), self._evidence(), needs, curious=False), needs)
 
-    async def keyed_providers(self) -> set[str]:
-        """Cloud providers with a key, in the settings or the environment."""
+    async def options(self, *, local: bool = True) -> list[ModelOption]:
+        """Every model that could be asked now; without ``local``, no local server is asked for its models."""
         settings = await self._settings.load()
-        keyed = {name for name, entry in settings.provider_settings.items() if entry.api_key}
-        return keyed | {
-            provider.id
-            for provider in CLOUD_PROVIDERS
-            if isinstance(provider.env_var_name, str) and self._environment.get(provider.env_var_name)
-        }
+        running: Sequence[LocalModel] = ()
+        if local:
+            with anyio.move_on_after(WAIT_S):
+                running = await self._local_models()
+        return usable_options(
+            routing_settings(settings, ask_mode=False),
+            await catalog_snapshot(self._catalog),
+            self._environment,
+            prices=self._prices,
+            local=running,
+            down=self._down(),
+        )
 
-    async def _options(self) -> list[ModelOption]:
-        keyed = await self.keyed_providers() - {"auto"}
-        states: Mapping[tuple[str, str], str] = {
-            (health.provider, health.name): health.state for health in self._breaker().health()
-        }
-        return [
-            ModelOption(
-                provider=model.provider_id,
-                name=model.api_name,
-                display_name=model.display_name,
-                context_window=model.context_window,
-                max_output_tokens=model.max_output_tokens,
-                reads_images=model.facts.image_input,
-                reasons=model.facts.reasoning != "none",
-                open_circuit=states.get((model.provider_id, model.api_name)) == "open",
-            )
-            for model in MODELS
-            if model.provider_id in keyed
-        ]
+    def in_order(self, targets: Sequence[Target]) -> tuple[Target, ...]:
+        """The candidates of ``auto``, best first; whatever the user chose himself keeps its place."""
+        automatic = [target for target in targets if target.automatic]
+        if len(automatic) < 2:
+            return tuple(targets)
+        down = self._down()
+        by_name = {(target.provider, target.model): target for target in automatic}
+        ranked = rank([option_of(each, self._prices, down) for each in by_name.values()], self._evidence())
+        best = [by_name[each.option.provider, each.option.name] for each in ranked]
+        return (*best, *(target for target in targets if target not in best))
 
-    def _evidence(self, provider: str, name: str) -> Evidence:
-        return self._record.evidence(provider, name, self._clock())
+    async def _tokens(self, params: RecommendParams) -> int:
+        prompt = params.prompt or ""
+        if params.chat_id is None:
+            return -(-utf16_units(prompt) // 4)
+        return await self._prompt_tokens(params.chat_id, prompt)
+
+    def _down(self) -> Collection[tuple[str, str]]:
+        return {(each.provider, each.name) for each in self._breaker.health() if each.state == "open"}
+
+    def _evidence(self) -> Callable[[str, str], Evidence]:
+        now = self._ledger.clock()
+        return lambda provider, name: self._record.evidence(provider, name, now)
 
     def _observe(self, entry: LedgerEntry) -> None:
-        self._record.observe(
-            Observation(
-                provider=entry.provider,
-                model=entry.model,
-                at=entry.at,
-                outcome=entry.outcome,
-                code=entry.code,
-                ttft_ms=entry.ttft_ms,
-                ms=entry.ms,
-                output_tokens=entry.output_tokens,
-            )
-        )
+        if self._ready:
+            self._record.observe(_observation(entry))
+
+    def _forget(self) -> None:
+        self._record = TrackRecord()
+
+
+def _observation(entry: LedgerEntry) -> Observation:
+    return Observation(
+        provider=entry.provider,
+        model=entry.model,
+        at=entry.at,
+        outcome=entry.outcome,
+        code=entry.code,
+        ttft_ms=entry.ttft_ms,
+        ms=entry.ms,
+        output_tokens=entry.output_tokens,
+    )

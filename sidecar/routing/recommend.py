@@ -2,7 +2,7 @@
 
 ::
 
-    score = order + confidence * (utility - expected) + curiosity
+    score = order + confidence * (utility - expected) + (1 - confidence) * kin + curiosity
 
 - ``order``       the app's own order: 0.05 for the first model, less by a fifth with each place after it.
 - ``utility``     0.5 * success + 0.3 * speed + 0.2 * price, each from 0 to 1:
@@ -13,8 +13,12 @@
 - ``expected``    the utility of a model that nothing is known about: success 0.95, speed 0.5, price 0.5.
 - ``confidence``  n / (n + 2), n = answers + failures: without data only the order counts, so that the ranking is then
                   exactly the app's.
-- ``curiosity``   0.1 * (order / 0.05) * sqrt(ln(1 + N) / (1 + n)), N being all models' n: what has not been tried
-                  for a while is tried again, the likelier the higher it stands in the app's order. 0 without data.
+- ``kin``         0.25 * (success of the provider's other models - 0.95) where that is negative: what is not known of a
+                  model is guessed from its provider, because a vendor that is down is down for most of its models.
+- ``curiosity``   for ``auto`` only, which learns by asking; what is recommended to a user has been measured:
+                  0.1 * (order / 0.05) * sqrt(ln(1 + N) / (1 + n)), N being all models' n: what has not been
+                  tried for a while is tried again, the likelier the higher it stands in the app's order. 0 without
+                  data.
 
 A failure fades in half an hour and answers in days, so a bad minute costs a model its place for about as long as an
 outage lasts. A model whose circuit is open comes after all others. Equal scores keep the app's order.
@@ -37,6 +41,7 @@ PER_PLACE: Final = 0.8
 W_SUCCESS: Final = 0.5
 W_SPEED: Final = 0.3
 W_PRICE: Final = 0.2
+W_KIN: Final = 0.25
 USUAL_SUCCESS: Final = 0.95
 PSEUDO_COUNT: Final = 2.0
 USUAL_SECONDS: Final = 10.0
@@ -124,22 +129,22 @@ def can_do(option: ModelOption, needs: Needs) -> bool:
     return option.reasons or not needs.reasoning
 
 
-def rank(options: Sequence[ModelOption], evidence_of: EvidenceOf, needs: Needs | None = None) -> list[Ranked]:
+def rank(
+    options: Sequence[ModelOption], evidence_of: EvidenceOf, needs: Needs | None = None, *, curious: bool = True
+) -> list[Ranked]:
     """The models that can do it, best first. ``options`` come in the app's order but for those it names itself."""
     wanted = needs or Needs()
     ordered = sorted(options, key=lambda each: _ORDER.get((each.provider, each.name), len(_ORDER)))
     able = [option for option in ordered if can_do(option, wanted)]
     known = [evidence_of(option.provider, option.name) for option in able]
-    everything = math.log1p(sum(each.answers + each.failures for each in known))
-    ranked = [
-        Ranked(
-            option=option,
-            place=place,
-            score=_score(option, FIRST * PER_PLACE**place, evidence, everything, wanted),
-            evidence=evidence,
-        )
-        for place, (option, evidence) in enumerate(zip(able, known, strict=True))
-    ]
+    kin = _by_provider(able, known)
+    curiosity = CURIOSITY * math.sqrt(math.log1p(sum(map(_weight, known)))) if curious else 0.0
+    ranked = []
+    for place, (option, evidence) in enumerate(zip(able, known, strict=True)):
+        order = FIRST * PER_PLACE**place
+        score = order + _measured(option, evidence, kin[option.provider]) - _drawbacks(option, wanted)
+        score += curiosity * (order / FIRST) / math.sqrt(1 + _weight(evidence))
+        ranked.append(Ranked(option=option, place=place, score=score, evidence=evidence))
     return sorted(ranked, key=lambda each: -each.score)
 
 
@@ -148,16 +153,30 @@ def utility(option: ModelOption, evidence: Evidence) -> float:
     return W_SUCCESS * _success(evidence) + W_SPEED * _speed(evidence) + W_PRICE * _price(option)
 
 
-def _score(option: ModelOption, order: float, evidence: Evidence, everything: float, needs: Needs) -> float:
-    weight = evidence.answers + evidence.failures
-    score = order + CURIOSITY * (order / FIRST) * math.sqrt(everything / (1 + weight))
-    if weight > 0:
-        score += weight / (weight + PSEUDO_COUNT) * (utility(option, evidence) - EXPECTED)
-    if option.open_circuit:
-        score -= DOWN
-    if needs.images and option.reads_images is None:
-        score -= DOUBT
-    return score
+def _by_provider(options: Sequence[ModelOption], known: Sequence[Evidence]) -> dict[str, tuple[float, float]]:
+    """Answers and failures of all of a provider's models."""
+    found: dict[str, tuple[float, float]] = {}
+    for option, evidence in zip(options, known, strict=True):
+        answers, failures = found.get(option.provider, (0.0, 0.0))
+        found[option.provider] = (answers + evidence.answers, failures + evidence.failures)
+    return found
+
+
+def _measured(option: ModelOption, evidence: Evidence, provider: tuple[float, float]) -> float:
+    """How far what is known, of the model and of its kin, lies above or below what is expected."""
+    weight = _weight(evidence)
+    confidence = weight / (weight + PSEUDO_COUNT)
+    own = confidence * (utility(option, evidence) - EXPECTED) if weight > 0 else 0.0
+    others = Evidence(max(0.0, provider[0] - evidence.answers), max(0.0, provider[1] - evidence.failures), None, None)
+    return own + (1 - confidence) * W_KIN * min(0.0, _success(others) - USUAL_SUCCESS)
+
+
+def _drawbacks(option: ModelOption, needs: Needs) -> float:
+    return (DOWN if option.open_circuit else 0.0) + (DOUBT if needs.images and option.reads_images is None else 0.0)
+
+
+def _weight(evidence: Evidence) -> float:
+    return evidence.answers + evidence.failures
 
 
 def _success(evidence: Evidence) -> float:
@@ -214,7 +233,7 @@ def why(ranked: Ranked, needs: Needs) -> list[str]:
     found = [f"number {ranked.place + 1} in Scalix's own order"]
     if option.open_circuit:
         found.append("not answering at the moment")
-    if evidence.answers + evidence.failures > 0:
+    if _weight(evidence) > 0:
         found.append(f"{_success(evidence):.0%} of recent requests answered")
     if evidence.ttft_ms is not None:
         found.append(f"first words after {evidence.ttft_ms / 1000:.1f} s")
@@ -242,11 +261,11 @@ def _reason(ranked: Sequence[Ranked], needs: Needs) -> str:
         return f"{title} has not been answering, but no other model can be used."
     if best is not first and (trouble := _trouble(first)) is not None:
         return f"{title}, because {other} {trouble}."
-    if best.evidence.answers + best.evidence.failures > 0:
+    if _weight(best.evidence) > 0:
         return f"{title} has done best lately{_for(needs)}: {_praise(best)}."
     if best is first:
         return f"{title} is Scalix's first choice among the models you can use{_for(needs)}."
-    return f"{title} has not been tried for a while and may do better than {other}."
+    return f"{title} comes next in Scalix's own order, because {other} has been slower or dearer than usual."
 
 
 def _trouble(first: Ranked) -> str | None:

@@ -104,6 +104,8 @@ class Ledger:
         """Entries that found no room in memory while the database could not be written."""
         self.listeners: list[Callable[[LedgerEntry], None]] = []
         """Told of every entry as it is recorded."""
+        self.on_cleared: list[Callable[[], None]] = []
+        """Told when everything is to be forgotten."""
 
     def record(self, entry: LedgerEntry) -> None:
         """Take an entry. Never waits, never raises."""
@@ -164,6 +166,8 @@ class Ledger:
         """
         self._pending.clear()
         self.dropped = 0
+        for forget in self.on_cleared:
+            forget()
         if self._database is None or not self._database.path.exists():
             return
 
@@ -220,6 +224,23 @@ def write_entries(connection: sqlite3.Connection, entries: Iterable[tuple[int, L
     tables.prepare(connection, zone)
     connection.executemany(_INSERT, [(identifier, *msgspec.structs.astuple(entry)) for identifier, entry in entries])
     tables.fold(connection, zone)
+
+
+def recent_entries(connection: sqlite3.Connection, since: int, most: int) -> list[tuple[int, LedgerEntry]]:
+    """The newest entries since then, oldest first, with their ids. A row this build cannot read is left out."""
+    rows = connection.execute(
+        f"SELECT id, {', '.join(_COLUMNS)} FROM sidecar_requests"  # noqa: S608 - our own names
+        " WHERE at >= ? ORDER BY at DESC, id DESC LIMIT ?",
+        (since, most),
+    ).fetchall()
+    found = []
+    for row in reversed(rows):
+        values = dict(zip(_COLUMNS, row[1:], strict=True))
+        try:
+            found.append((row[0], msgspec.convert({**values, "estimated": bool(values["estimated"])}, LedgerEntry)))
+        except msgspec.ValidationError:
+            continue
+    return found
 
 
 def stored_ids(connection: sqlite3.Connection, ids: Iterable[int]) -> set[int]:

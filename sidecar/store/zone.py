@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import zoneinfo
 from datetime import UTC, date, datetime, tzinfo
 from typing import Final
 
@@ -46,6 +45,8 @@ def machine_zone() -> Zone:
 
 def named_zone(name: str) -> Zone | None:
     """A zone of the IANA database (``Europe/Berlin``); None when it is not known here."""
+    import zoneinfo  # looks for its data all over the file system
+
     try:
         return Zone(name, zoneinfo.ZoneInfo(name))
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

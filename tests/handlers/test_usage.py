@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.app_database import rows
-from tests.host import memory_host
+from tests.host import RpcError, memory_host
 from tests.installation import Installation, installation
 from tests.providers.server import Answer
 from tests.providers.streams import openai_chat_stream
@@ -103,4 +103,60 @@ async def test_without_data_the_recommendation_is_the_apps_own_order(place: Inst
     assert advice["model_selection"]["recommended"] == "google/gemini-2.5-flash"
     assert advice["model_selection"]["fallback_options"][0] == "anthropic/claude-sonnet-4-20250514"
     assert advice["model_selection"]["reason"]
-    assert {candidate["provider"] for candidate in nothing["candidates"]} == {"google", "anthropic"}
+    assert [candidate["provider"] for candidate in nothing["candidates"]][:2] == ["google", "anthropic"]
+    assert nothing["candidates"][-1]["why"][-1] == "unknown whether it reads images"
+
+
+async def test_what_was_measured_before_a_restart_still_counts(place: Installation) -> None:
+    place.answers("ok")
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", place.stream_params(chat))
+    async with memory_host(place.folder, **PATCH) as host:
+        advice = await host.request("models:recommend")
+        health = await host.request("providers:health")
+        await host.request("analytics:clear")
+        forgotten = await host.request("models:recommend")
+    (candidate,) = [each for each in advice["candidates"] if each["name"] == "test-model"]
+    assert any("of recent requests answered" in each for each in candidate["why"])
+    assert (health["models"][0]["name"], health["models"][0]["calls"]) == ("test-model", 1)
+    (candidate,) = [each for each in forgotten["candidates"] if each["name"] == "test-model"]
+    assert not any("of recent requests answered" in each for each in candidate["why"])
+
+
+async def test_a_recommendation_for_a_chat_counts_what_the_chat_would_send(place: Installation) -> None:
+    chat = place.chat()
+    (place.app_folder / "big.ts").write_text("const x = 1;\n" * 50_000)
+    async with memory_host(place.folder, {"ANTHROPIC_API_KEY": "k" * 30, "GEMINI_API_KEY": "k" * 30}, **PATCH) as host:
+        small = await host.request("models:recommend", {"prompt": "hi"})
+        large = await host.request("models:recommend", {"chatId": chat, "prompt": "hi"})
+        with pytest.raises(RpcError) as caught:
+            await host.request("models:recommend", {"chatId": 999})
+    assert "anthropic" in {each["provider"] for each in small["candidates"]}
+    assert large["model_selection"]["recommended"] == "google/gemini-2.5-flash"
+    assert caught.value.data["code"] == "NOT_FOUND"
+
+
+async def test_tokens_that_a_server_does_not_report_are_estimated(place: Installation) -> None:
+    place.answers("twelve chars")
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", place.stream_params(chat))
+        report = await host.request("analytics:get")
+    assert report["totals"]["estimatedRequests"] == 1
+    assert report["totals"]["outputTokens"] == 3
+    assert report["totals"]["inputTokens"] > 3
+    assert report["totals"]["costUsd"] is None
+
+
+async def test_switched_off_nothing_is_recorded_but_todays_counters(place: Installation) -> None:
+    place.answers("ok", usage={"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8})
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("features:set", {"enhancedAnalytics": False})
+        await host.request("chat:stream", place.stream_params(chat))
+        usage = await host.request("usage:get")
+        report = await host.request("analytics:get")
+    assert usage["usage"]["requests_today"] == 1
+    assert report["totals"]["requests"] == 0
+    assert report["warnings"] == ["Analytics is switched off: new requests are not recorded."]

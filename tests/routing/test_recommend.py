@@ -106,6 +106,26 @@ def test_a_failing_model_steps_back_and_one_bad_minute_does_not_banish_it() -> N
     assert names(rank(OPTIONS, by(record, bad + 5 * HOUR)))[0] == "gemini-2.5-flash"
 
 
+def test_an_untried_model_is_judged_by_its_provider() -> None:
+    pro = ModelOption(provider="google", name="gemini-2.5-pro", usd_per_million=(1.25, 10.0))
+    record = TrackRecord()
+    for _ in range(6):
+        record.observe(seen(FLASH, NOW, "error", code="MODEL_UNAVAILABLE"))
+    ranked = rank([pro, *OPTIONS], by(record, NOW), curious=False)
+    assert names(ranked) == ["claude-sonnet-4-20250514", "gpt-4.1", "llama3", "gemini-2.5-pro", "gemini-2.5-flash"]
+
+
+def test_a_slow_first_choice_gives_way_with_a_reason() -> None:
+    record = TrackRecord()
+    for minute in range(10):
+        record.observe(seen(FLASH, NOW + minute, ttft_ms=60_000.0, ms=600_000.0))
+    ranked = rank([SONNET, FLASH.__class__(**{**_fields(FLASH), "usd_per_million": (30.0, 60.0)})], by(record, NOW))
+    assert recommendation(ranked, Needs()).model_selection.reason == (
+        "Claude 4 Sonnet comes next in Scalix's own order, "
+        "because Gemini 2.5 Flash has been slower or dearer than usual."
+    )
+
+
 def test_an_open_circuit_comes_last_but_is_not_hidden() -> None:
     options = [FLASH.__class__(**{**_fields(FLASH), "open_circuit": True}), SONNET, GPT]
     ranked = rank(options, nothing)

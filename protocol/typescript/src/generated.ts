@@ -484,6 +484,12 @@ export interface GetLanguageModelsParams {
   readonly providerId: string;
 }
 
+/** Result of `providers:health`. */
+export interface HealthResult {
+  readonly providers: readonly ProviderHealth[];
+  readonly models: readonly ModelHealth[];
+}
+
 /** Result of both. */
 export interface HelpChatAnswer {
   readonly ok: true;
@@ -738,6 +744,24 @@ export interface ModelFigures {
   readonly name: string;
 }
 
+/**
+ * How one model has been doing: its circuit in this process, and the last seven days of the ledger.
+ *
+ * `state` is the circuit's: `closed` asks, `open` does not, `half-open` tries once. `successRate`,
+ * percentiles (ms) and `calls` are of the last seven days; where the ledger has none, of this process.
+ */
+export interface ModelHealth {
+  readonly provider: string;
+  readonly name: string;
+  readonly state: string;
+  readonly successRate: number | null;
+  readonly ttftP50Ms: number | null;
+  readonly ttftP95Ms: number | null;
+  readonly lastErrorCode: string | null;
+  readonly retryAfterMs: number | null;
+  readonly calls: number;
+}
+
 /** A model as the user picks it. */
 export interface ModelRef {
   readonly provider: string;
@@ -808,6 +832,17 @@ export interface ProviderFigures {
   readonly costUsd: number | null;
   readonly unknownCostRequests: number;
   readonly provider: string;
+}
+
+/** One provider, its models together; `state` is the best of its circuits. */
+export interface ProviderHealth {
+  readonly provider: string;
+  readonly state: string;
+  readonly successRate: number | null;
+  readonly ttftP50Ms: number | null;
+  readonly ttftP95Ms: number | null;
+  readonly lastErrorCode: string | null;
+  readonly calls: number;
 }
 
 /** A tool of the provider's own; `id` is `provider.tool`. */
@@ -1189,7 +1224,7 @@ export interface SidecarRequests {
   /** Which model suits. */
   readonly "models:recommend": { readonly params: RecommendParams; readonly result: RecommendResult };
   /** Circuits, success rates, times to first token. */
-  readonly "providers:health": { readonly params: NoParams; readonly result: { readonly [key: string]: unknown } };
+  readonly "providers:health": { readonly params: NoParams; readonly result: HealthResult };
   /** One model call in the AI SDK's terms. */
   readonly "llm:stream": { readonly params: LlmStreamParams; readonly result: LlmStreamResult };
   /** Cancel a model call. */
