@@ -5,6 +5,7 @@ Programs take turns, so that what else the machine does hits all of them alike.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -72,8 +73,7 @@ def _once(command: list[str], folder: Path, figures: Figures) -> None:
         answered = time.perf_counter()
         if b'"result"' not in answer:
             raise SystemExit(f"{command[0]} does not answer: {answer!r}")
-        outer = psutil.Process(process.pid)
-        family = [outer, *outer.children(recursive=True)]
+        family = programs_of(psutil.Process(process.pid))
         cpu = sum(times.user + times.system for times in (one.cpu_times() for one in family))
         rss = max(one.memory_info().rss for one in family)
         unpacked = sum(path.stat().st_size for path in temporary.glob("_MEI*/**/*") if path.is_file())
@@ -86,6 +86,17 @@ def _once(command: list[str], folder: Path, figures: Figures) -> None:
     figures.cpu_ms.append(cpu * 1000)
     figures.rss_mb.append(rss / 1e6)
     figures.unpacked_mb.append(unpacked / 1e6)
+
+
+def programs_of(outer: psutil.Process) -> list[psutil.Process]:
+    """The started process and, of a one-file binary, the real one below it; not the login shell that it asks."""
+    own = outer.name()
+    found = [outer]
+    for child in outer.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.name() == own:
+                found.append(child)
+    return found
 
 
 def size_mb(command: Sequence[str]) -> float | None:

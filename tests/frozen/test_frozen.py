@@ -6,6 +6,7 @@ binary too: ``pytest --sidecar dist/scalix-sidecar tests/process``.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import json
@@ -72,9 +73,14 @@ def unpacked(temporary: Path) -> list[Path]:
 
 
 def family(host: ProcessHost) -> list[psutil.Process]:
-    """The process that was started and, of the one-file binary, the real one below it."""
+    """The process that was started and, of the one-file binary, the real one below it (not a shell that it asks)."""
     outer = psutil.Process(host.process.pid)
-    return [outer, *outer.children(recursive=True)]
+    found = [outer]
+    for child in outer.children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.name() == outer.name():
+                found.append(child)
+    return found
 
 
 async def ended(processes: list[psutil.Process]) -> bool:
@@ -163,6 +169,23 @@ async def test_litellm_works_in_the_bundle(binary: Path, temporary: Path, place:
     assert host.terminals(chat)[0]["finishReason"] == "stop"
     assert all(frame["jsonrpc"] == "2.0" for frame in host.frames)
     assert unpacked(temporary) == []
+
+
+async def test_tokens_that_the_vendor_did_not_count_are_counted_without_the_network(
+    binary: Path, temporary: Path, place: Installation
+) -> None:
+    place.provider.answer("/v1/chat/completions", Answer.stream(openai_chat_stream(["Hel", "lo"], usage=None)))
+    extra = {
+        "OPENAI_API_KEY": KEY,
+        "SCALIX_OPENAI_BASE_URL": f"{place.provider.base_url}/v1",
+        "SCALIX_LITELLM_ROUTE": "openai",
+    }
+    chat = place.chat()
+    async with process_host(place.folder, {**environment(temporary), **extra}, command=[str(binary)], **PATCH) as host:
+        model = {"provider": "openai", "name": "gpt-4.1"}
+        assert await host.request("chat:stream", place.stream_params(chat, model=model, files=[])) == chat
+    assert host.terminals(chat)[0]["usage"]["outputTokens"] > 0
+    assert host.stderr == b""
 
 
 async def test_the_price_data_is_found(binary: Path, temporary: Path, place: Installation) -> None:
