@@ -40,6 +40,7 @@ from sidecar.chat.events import Render, StreamLane
 from sidecar.chat.parts import ChatParts
 from sidecar.chat.planner import TurnPlanner
 from sidecar.chat.service import ChatService
+from sidecar.chat.sources import PromptSources
 from sidecar.engines.select import Engines
 from sidecar.errors import FeatureDisabled, InvalidParams, SidecarError, StoreError
 from sidecar.handlers import account as account_channels
@@ -249,14 +250,13 @@ class Services:
             local_models=self._local_models,
             prompt_tokens=self._prompt_tokens,
         )
+        self.sources = PromptSources(database=self.database, host=host, paths=paths, test_build=self._test_build)
         self.planner = TurnPlanner(
             database=self.database,
             settings=self.settings,
             catalog=self.catalog,
             environment=self.environment,
-            host=host,
-            paths=paths,
-            test_build=self._test_build,
+            sources=self.sources,
             late_keys=self.shell.wait,
             in_order=self.advisor.in_order,
         )
@@ -339,7 +339,7 @@ class Services:
             await self.settings_handlers.migrate_at_start()
         try:
             await self._close_interrupted_turns()
-            await self.planner.clean_up()
+            await self.sources.clean_up()
         except StoreError as error:
             log.warning("unfinished turns were not looked at", code=error.code.value)
 

@@ -13,6 +13,7 @@ from sidecar.chat.events import Notify, OpenLane
 from sidecar.engines.base import Message, Target
 from sidecar.routing.meter import Meter
 from sidecar.routing.runner import Router
+from sidecar.settings.values import AppSettings
 from sidecar.store.chats import ChatRecord, Turn
 from sidecar.store.database import Database
 
@@ -25,6 +26,18 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True):
     auto_fix: bool = False
     continue_interrupted: bool = False
     max_turns: int = 3
+
+    @classmethod
+    def of(cls, settings: AppSettings) -> ChatSettings:
+        """Picked out of all the settings."""
+        turns = settings.max_chat_turns_in_context
+        return cls(
+            ask_mode=settings.selected_chat_mode == "ask",
+            auto_approve=settings.auto_approve_changes,
+            auto_fix=settings.enable_auto_fix_problems,
+            continue_interrupted=settings.continue_interrupted,
+            max_turns=3 if turns is None else int(turns),
+        )
 
 
 class PreparedPrompt(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,264 @@
+"""Everything a prompt is made of, fetched: files, rows, the library's prompts, attachments, the host's own prompt.
+
+Reads and asks, and hands over values; how they are put together is decided in ``prompt`` and ``system_prompt``, where
+the call goes in ``planner``. A source that fails leaves its part out and a note for the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from protocol.chat import ChatStreamParams, MessageRow
+from sidecar.chat.attachments import AttachmentStore, HeldElements
+from sidecar.chat.context import (
+    Codebase,
+    ContextFile,
+    ContextRule,
+    FileCache,
+    VirtualFiles,
+    app_directory,
+    check_components,
+    extract_codebase,
+    mentioned_apps,
+    parse_context_rule,
+    provided_codebase,
+    read_ai_rules,
+    read_snippets,
+)
+from sidecar.chat.history import HistoryRow, limit_history, model_messages
+from sidecar.chat.parts import ChatSettings, Host, PreparedPrompt
+from sidecar.chat.prompt import (
+    PromptInputs,
+    check_prompt,
+    filled_history,
+    held_history,
+    is_summarise,
+    prompt_references,
+    referenced_apps_text,
+    replace_prompt_references,
+    stored_prompt,
+    summarise_chat_id,
+)
+from sidecar.chat.system_prompt import TEST_SUPABASE_CONTEXT, SupabaseState, system_prompt
+from sidecar.errors import SidecarError
+from sidecar.paths import AppPaths
+from sidecar.settings.values import AppSettings
+from sidecar.store.chats import AppRow, ChatRecord, load_apps, load_messages, load_prompts
+from sidecar.store.database import Database
+
+log = structlog.get_logger("sidecar.chat")
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """What one prompt is about: the chat, its rows with the new message in them, and what came with the request."""
+
+    chat: ChatRecord
+    rows: Sequence[MessageRow]
+    raw_prompt: str
+    """As the user wrote it: mentions and the summarise intent are read from it, not from what is stored."""
+    prepared: PreparedPrompt = msgspec.field(default_factory=lambda: PreparedPrompt(stored=""))
+    host_prompt: str | None = None
+    """``systemPrompt`` of the request."""
+    files: tuple[ContextFile, ...] | None = None
+    """``files`` of the request: then the app's folder is not read."""
+
+
+class Gathered(msgspec.Struct, frozen=True, kw_only=True):
+    """What the sources gave for one draft."""
+
+    inputs: PromptInputs
+    codebase: Codebase
+    """Also when it is not part of ``inputs``: the engine gets its files beside the messages."""
+    substitutions: dict[str, str]
+    warnings: tuple[str, ...]
+
+
+class PromptSources:
+    """The sources of one installation."""
+
+    def __init__(self, *, database: Database, host: Host, paths: AppPaths, test_build: bool) -> None:
+        self._database = database
+        self._host = host
+        self._apps_root = paths.apps_root
+        self._test_build = test_build
+        self._files = FileCache()
+        self._attachments = AttachmentStore(paths.attachments)
+
+    async def clean_up(self) -> None:
+        """Delete attachments of long ago."""
+        await self._attachments.remove_old()
+
+    # --- the user's message --------------------------------------------------------------------------------------
+
+    async def prepare(self, params: ChatStreamParams, chat: ChatRecord) -> PreparedPrompt:
+        """Check the inputs of a turn and make the message that is stored. Raises ``InvalidParams``."""
+        check_prompt(params.prompt)
+        components = _components(params)
+        field = "selectedComponents" if params.selected_components else "selectedComponent"
+        component_paths = check_components(components, field=field)
+        attachments = await self._attachments.store(params.attachments or [])
+        prompts = await self._prompts(params.prompt)
+        snippets: Sequence[str] = ()
+        if components:
+            folder = app_directory(chat.app.path, apps_root=self._apps_root)
+            snippets = await read_snippets(folder, components, cache=self._files)
+        stored = stored_prompt(
+            params.prompt,
+            prompts=prompts,
+            attachments=attachments,
+            components=zip(components, snippets, strict=True) if components else (),
+        )
+        return PreparedPrompt(stored=stored, attachments=attachments, component_paths=component_paths)
+
+    async def with_prompts(self, text: str) -> str:
+        """``text`` with the library's prompts in the place of their references."""
+        return replace_prompt_references(text, await self._prompts(text))
+
+    async def _prompts(self, text: str) -> dict[int, str]:
+        references = list(prompt_references(text))
+        return await self._database.read(lambda c: load_prompts(c, references)) if references else {}
+
+    # --- the call ------------------------------------------------------------------------------------------------
+
+    async def gather(self, draft: Draft, settings: AppSettings, *, engine: bool) -> Gathered:
+        """Everything for one model call. ``engine``: the code base travels as data beside the messages."""
+        apps = await self._mentioned(draft)
+        codebase = await self.codebase(draft, settings, engine=engine)
+        others = [(app.name, await self._other(app, settings)) for app in apps]
+        system, substitutions, warnings = await self._system(draft, settings, [app.name for app in apps])
+        summarise = is_summarise(draft.raw_prompt)
+        inputs = PromptInputs(
+            system=system,
+            history=await self._history(draft.rows, ChatSettings.of(settings)),
+            codebase=None if summarise else codebase,
+            engine=engine,
+            referenced_apps=None if summarise else referenced_apps_text(others),
+            images=[a.image for a in draft.prepared.attachments if a.image is not None],
+        )
+        return Gathered(
+            inputs=inputs,
+            codebase=codebase,
+            substitutions=substitutions,
+            warnings=(*codebase.warnings, *warnings),
+        )
+
+    async def codebase(
+        self, draft: Draft, settings: AppSettings, *, engine: bool, virtual: VirtualFiles | None = None
+    ) -> Codebase:
+        """The app's files, or those of the request; ``virtual`` lays an unapplied answer over them."""
+        if draft.files is not None:
+            return provided_codebase(draft.files, smart_context=_smart_context(settings))
+        paths = draft.prepared.component_paths
+        rule = ContextRule.only(paths) if paths else parse_context_rule(draft.chat.app.chat_context)
+        return await extract_codebase(
+            app_directory(draft.chat.app.path, apps_root=self._apps_root),
+            rule,
+            virtual=virtual,
+            smart_context=_smart_context(settings),
+            engine_files=engine,
+            cache=self._files,
+            test_build=self._test_build,
+        )
+
+    async def summarised(self, raw_prompt: str) -> Sequence[MessageRow]:
+        """The rows of the chat that is to be summarised; none for an unknown one."""
+        chat_id = summarise_chat_id(raw_prompt)
+        if chat_id is None:
+            return []
+        return await self._database.read(lambda connection: load_messages(connection, chat_id))
+
+    async def _mentioned(self, draft: Draft) -> list[AppRow]:
+        if "@app:" not in draft.raw_prompt:
+            return []
+        apps = await self._database.read(load_apps)
+        return mentioned_apps(draft.raw_prompt, apps, current_app_id=draft.chat.app.id)
+
+    async def _other(self, app: AppRow, settings: AppSettings) -> str:
+        """Another app's files, for reading."""
+        codebase = await extract_codebase(
+            app_directory(app.path, apps_root=self._apps_root),
+            parse_context_rule(app.chat_context),
+            smart_context=_smart_context(settings),
+            engine_files=False,
+            cache=self._files,
+            test_build=self._test_build,
+        )
+        return codebase.text
+
+    async def _history(self, rows: Sequence[MessageRow], settings: ChatSettings) -> Sequence[HistoryRow]:
+        held = HeldElements()
+        limited = held_history(limit_history(rows, settings.max_turns), held)
+        stripped = model_messages(limited, ask_mode=settings.ask_mode)
+        return filled_history(stripped, held, await self._attachments.read_texts(held.paths))
+
+    # --- the system prompt ---------------------------------------------------------------------------------------
+
+    async def _system(
+        self, draft: Draft, settings: AppSettings, app_names: Sequence[str]
+    ) -> tuple[str, dict[str, str], list[str]]:
+        """The system prompt, the host's substitutions, and notes."""
+        folder = app_directory(draft.chat.app.path, apps_root=self._apps_root)
+        rules = await read_ai_rules(folder, cache=self._files)
+        answer, warnings = await self._host_prompt(draft, settings, app_names, str(folder))
+        host_prompt = draft.host_prompt if draft.host_prompt is not None else answer.get("systemPrompt")
+        text = system_prompt(
+            ask_mode=settings.selected_chat_mode == "ask",
+            host_prompt=host_prompt,
+            complete=draft.host_prompt is None and host_prompt is not None,
+            ai_rules=rules.text,
+            referenced_apps=app_names,
+            supabase=None if host_prompt is not None else self._supabase(draft.chat.app, settings),
+            summarise=is_summarise(draft.raw_prompt),
+            attachments=draft.prepared.attachments,
+        )
+        return text, dict(answer.get("substitutions") or {}), [*rules.warnings, *warnings]
+
+    async def _host_prompt(
+        self, draft: Draft, settings: AppSettings, app_names: Sequence[str], folder: str
+    ) -> tuple[Mapping[str, Any], list[str]]:
+        """What ``host:system-prompt`` says; a host that fails to answer leaves the sidecar's own prompt in place."""
+        if draft.host_prompt is not None or not self._host.offers("systemPrompt"):
+            return {}, []
+        question = {
+            "chatId": draft.chat.id,
+            "appId": draft.chat.app.id,
+            "appPath": folder,
+            "chatMode": settings.selected_chat_mode,
+            "mentionedApps": [{"name": name} for name in app_names],
+            "attachments": [
+                {"name": a.name, "type": a.type, "attachmentType": a.kind} for a in draft.prepared.attachments
+            ],
+            "intent": "summarize" if is_summarise(draft.raw_prompt) else "chat",
+        }
+        try:
+            answer = await self._host.request("host:system-prompt", question)
+        except SidecarError as error:
+            log.warning("the host gave no system prompt", reason=error.message)
+            return {}, ["The app's own system prompt was not available; the built-in one was used."]
+        if isinstance(answer, dict) and isinstance(answer.get("systemPrompt"), str):
+            return answer, []
+        return {}, ["The app's own system prompt was not understood; the built-in one was used."]
+
+    def _supabase(self, app: AppRow, settings: AppSettings) -> SupabaseState:
+        connected = app.supabase_project_id is not None and bool(settings.supabase_access_token)
+        return SupabaseState(
+            connected=connected,
+            has_neon=app.neon_project_id is not None,
+            context=TEST_SUPABASE_CONTEXT if connected and self._test_build else None,
+        )
+
+
+def _smart_context(settings: AppSettings) -> bool:
+    return settings.pro_enabled and settings.enable_pro_smart_files_context_mode
+
+
+def _components(params: ChatStreamParams) -> list[Any]:
+    """One selected component or a list of them."""
+    chosen = list(params.selected_components or [])
+    if params.selected_component is not None and not chosen:
+        chosen = [params.selected_component]
+    return chosen
