@@ -33,7 +33,8 @@ PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 LOCK = ROOT / "requirements-dev.lock"
 STAMP = VENV / ".installed"
 SUPPORTED = ((3, 11), (3, 14))
-CODE = ["sidecar", "protocol", "tests", "scripts"]
+PRODUCT = ["sidecar", "protocol"]
+CODE = [*PRODUCT, "tests", "scripts"]
 
 
 def main(arguments: list[str]) -> int:
@@ -120,6 +121,7 @@ def setup() -> None:
         LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + interpreter.encode()
     ).hexdigest()
     if PYTHON.exists() and STAMP.exists() and STAMP.read_text() == wanted:
+        compile_checkout()
         return
     started = time.monotonic()
     heading("setting up .venv")
@@ -135,10 +137,20 @@ def setup() -> None:
         installer.write_text(locked("uv"))
         check([*pip, "--require-hashes", "--no-deps", "-r", str(installer)])
     uv = str(BIN / "uv")
-    check([uv, "pip", "sync", "--quiet", "--require-hashes", "--python", str(PYTHON), str(LOCK)])
+    sync = [uv, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", "--python", str(PYTHON), str(LOCK)]
+    check(sync)
     check([uv, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--python", str(PYTHON), "-e", "."])
+    compile_checkout()
     STAMP.write_text(wanted)
     sys.stdout.write(f"ready in {time.monotonic() - started:.0f} s\n")
+
+
+def compile_checkout() -> None:
+    """Byte code of the sidecar's own modules; a moment when it is up to date.
+
+    With ``PYTHONDONTWRITEBYTECODE`` in the environment every start would compile every module anew: 0.2 s.
+    """
+    run([str(PYTHON), "-m", "compileall", "-q", *PRODUCT])
 
 
 def locked(name: str) -> str:
