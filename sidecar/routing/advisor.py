@@ -1,13 +1,14 @@
 """``models:recommend`` and the order of ``auto``: usable models ranked by what was measured on this machine.
 
 What was measured before this process started comes from the ledger, once; from then on the ledger tells every entry.
-Until that is read, and with analytics switched off, nothing is known and the order is the app's own.
+Until that is read nothing is known and the order is the app's own; with analytics switched off nothing new is learned.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -17,15 +18,18 @@ from protocol.usage import RecommendParams, RecommendResult
 from sidecar.catalog.catalog import Catalog
 from sidecar.catalog.prices import PriceList
 from sidecar.engines.base import Target
-from sidecar.errors import StoreError
-from sidecar.routing.breaker import CircuitBreaker
-from sidecar.routing.catalog_view import catalog_snapshot
+from sidecar.errors import SidecarError, StoreError
+from sidecar.routing.auto_order import auto_order
+from sidecar.routing.breaker import CircuitBreaker, circuit_of
+from sidecar.routing.catalog_view import CatalogSnapshot, catalog_snapshot
 from sidecar.routing.from_settings import routing_settings
-from sidecar.routing.inputs import Environment
+from sidecar.routing.inputs import Environment, RoutingSettings
+from sidecar.routing.keys import find_key
 from sidecar.routing.options import option_of, usable_options
 from sidecar.routing.recommend import ModelOption, needs_of, rank, recommendation
 from sidecar.routing.recording import utf16_units
 from sidecar.routing.track_record import Evidence, Observation, TrackRecord
+from sidecar.secret import SecretText
 from sidecar.settings.store import SettingsStore
 from sidecar.store.ledger import Ledger, LedgerEntry, recent_entries
 
@@ -33,6 +37,9 @@ HISTORY_MS: Final = 14 * 86_400_000
 HISTORY_ENTRIES: Final = 2_000
 WAIT_S: Final = 1.0
 """How long advice waits for a locked database, and for local servers to list their models."""
+
+_SHARED_DOORS: Final = frozenset({"proxy", "engine", "gateway"})
+"""Routes whose key is not the provider's own."""
 
 
 class ModelAdvisor:
@@ -63,6 +70,7 @@ class ModelAdvisor:
         self._local_models = local_models
         self._prompt_tokens = prompt_tokens
         self._record = TrackRecord()
+        self._keys: dict[str, SecretText] = {}
         self._ready = False
         ledger.listeners.append(self._observe)
         ledger.on_cleared.append(self._forget)
@@ -99,14 +107,16 @@ class ModelAdvisor:
 
     async def options(self, *, local: bool = True) -> list[ModelOption]:
         """Every model that could be asked now; without ``local``, no local server is asked for its models."""
-        settings = await self._settings.load()
+        settings = routing_settings(await self._settings.load(), ask_mode=False)
+        catalog = await catalog_snapshot(self._catalog)
+        self._see_keys(self._usable_keys(settings, catalog))
         running: Sequence[LocalModel] = ()
         if local:
             with anyio.move_on_after(WAIT_S):
                 running = await self._local_models()
         return usable_options(
-            routing_settings(settings, ask_mode=False),
-            await catalog_snapshot(self._catalog),
+            settings,
+            catalog,
             self._environment,
             prices=self._prices,
             local=running,
@@ -118,9 +128,10 @@ class ModelAdvisor:
         automatic = [target for target in targets if target.automatic]
         if len(automatic) < 2:
             return tuple(targets)
-        down = self._down()
+        self._see_keys((each.provider, each.api_key) for each in automatic if each.route not in _SHARED_DOORS)
+        down = [(e.provider, e.model) for e in automatic if self._breaker.retry_after_ms(circuit_of(e))]
         by_name = {(target.provider, target.model): target for target in automatic}
-        ranked = rank([option_of(each, self._prices, down) for each in by_name.values()], self._evidence())
+        ranked = auto_order([option_of(each, self._prices, down) for each in by_name.values()], self._evidence())
         best = [by_name[each.option.provider, each.option.name] for each in ranked]
         return (*best, *(target for target in targets if target not in best))
 
@@ -132,6 +143,21 @@ class ModelAdvisor:
 
     def _down(self) -> Collection[tuple[str, str]]:
         return {(each.provider, each.name) for each in self._breaker.health() if each.state == "open"}
+
+    def _usable_keys(
+        self, settings: RoutingSettings, catalog: CatalogSnapshot
+    ) -> Iterator[tuple[str, SecretText | None]]:
+        for name in catalog.provider_ids():
+            if (provider := catalog.provider(name)) is not None:
+                with suppress(SidecarError):  # a key that cannot be used is none
+                    yield name, find_key(provider, settings, self._environment)
+
+    def _see_keys(self, keys: Iterable[tuple[str, SecretText | None]]) -> None:
+        """A new key is a new start for its provider: what the old one failed at says nothing about it."""
+        for provider, key in keys:
+            if key is not None and self._keys.setdefault(provider, key) != key:
+                self._keys[provider] = key
+                self._record.forgive(provider)
 
     def _evidence(self) -> Callable[[str, str], Evidence]:
         now = self._ledger.clock()

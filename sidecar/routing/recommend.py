@@ -15,7 +15,8 @@
                   exactly the app's.
 - ``kin``         0.25 * (success of the provider's other models - 0.95) where that is negative: what is not known of a
                   model is guessed from its provider, because a vendor that is down is down for most of its models.
-- ``curiosity``   for ``auto`` only, which learns by asking; what is recommended to a user has been measured:
+- ``curiosity``   for ``auto`` only, which learns by asking, and only about the models of the app's own order
+                  (``auto_order`` says why); what is recommended to a user has been measured:
                   0.1 * (order / 0.05) * sqrt(ln(1 + N) / (1 + n)), N being all models' n: what has not been
                   tried for a while is tried again, the likelier the higher it stands in the app's order. 0 without
                   data.
@@ -129,6 +130,11 @@ def can_do(option: ModelOption, needs: Needs) -> bool:
     return option.reasons or not needs.reasoning
 
 
+def is_own(option: ModelOption) -> bool:
+    """Whether Scalix itself names the model in its order (``AUTO_ORDER``)."""
+    return (option.provider, option.name) in _ORDER
+
+
 def rank(
     options: Sequence[ModelOption], evidence_of: EvidenceOf, needs: Needs | None = None, *, curious: bool = True
 ) -> list[Ranked]:
@@ -143,7 +149,8 @@ def rank(
     for place, (option, evidence) in enumerate(zip(able, known, strict=True)):
         order = FIRST * PER_PLACE**place
         score = order + _measured(option, evidence, kin[option.provider]) - _drawbacks(option, wanted)
-        score += curiosity * (order / FIRST) / math.sqrt(1 + _weight(evidence))
+        if is_own(option):
+            score += curiosity * (order / FIRST) / math.sqrt(1 + _weight(evidence))
         ranked.append(Ranked(option=option, place=place, score=score, evidence=evidence))
     return sorted(ranked, key=lambda each: -each.score)
 

@@ -1,8 +1,9 @@
 """How each model has been doing lately: evidence that fades.
 
 Two memories, because outages pass and speed stays: a failure loses half its weight in ``FAILURE_HALF_LIFE_MS``, an
-answer and its speed in ``ANSWER_HALF_LIFE_MS``; and each new answer takes ``FADE`` off the older ones of that model, so
-that a model which became slow is known to be slow after some twenty answers, however many came before.
+answer and its speed in ``ANSWER_HALF_LIFE_MS``. Each new answer leaves ``FADE`` of the older ones of that model, so
+that a model which became slow is known to be slow after some twenty answers, however many came before; and each failure
+leaves ``SHAKE`` of them, so that a long good past does not outweigh a bad present.
 
 Pure state over given times; the same entries in the same order give the same evidence.
 """
@@ -17,6 +18,7 @@ from protocol.errors import ErrorCode
 FAILURE_HALF_LIFE_MS: Final = 30 * 60_000.0
 ANSWER_HALF_LIFE_MS: Final = 3 * 86_400_000.0
 FADE: Final = 0.95
+SHAKE: Final = 0.7
 
 _NOT_THE_MODELS_FAULT: Final = frozenset(
     code.value
@@ -92,6 +94,10 @@ class _Model:
             self.speed_tokens += seen.output_tokens
             self.speed_ms += seen.ms - seen.ttft_ms
 
+    def failed(self) -> None:
+        self._fade(SHAKE)
+        self.failures += 1
+
     def evidence(self) -> Evidence:
         return Evidence(
             self.answers,
@@ -118,12 +124,18 @@ class TrackRecord:
         if answered:
             model.answered(seen)
         else:
-            model.failures += 1
+            model.failed()
 
     def load(self, history: Iterable[Observation], now: int) -> None:
         """Start from a history, oldest first; what is dated later than ``now`` counts as of now."""
         for seen in history:
             self.observe(seen if seen.at <= now else seen._replace(at=now))
+
+    def forgive(self, provider: str) -> None:
+        """Take back the failures of a provider's models, because what they came from has been mended."""
+        for (owner, _), model in self._models.items():
+            if owner == provider:
+                model.failures = 0.0
 
     def evidence(self, provider: str, model: str, now: int) -> Evidence:
         """What is known about a model at ``now``."""

@@ -18,6 +18,7 @@ from sidecar.engines.base import Target
 from sidecar.routing.advisor import ModelAdvisor
 from sidecar.routing.breaker import CircuitBreaker
 from sidecar.routing.inputs import Environment
+from sidecar.secret import SecretText
 from sidecar.settings.store import SettingsStore
 from sidecar.store.database import Database
 from sidecar.store.ledger import Ledger
@@ -97,6 +98,17 @@ async def test_what_the_user_chose_himself_keeps_its_place(place: Place) -> None
     fail(ledger, 6)
     chosen = [target(FLASH, automatic=False), target(SONNET, automatic=False)]
     assert advisor.in_order(chosen) == tuple(chosen)
+
+
+async def test_a_new_key_is_a_new_start(place: Place) -> None:
+    ledger, advisor = place.advisor()
+    await advisor.load()
+    keyed = [msgspec.structs.replace(target(model), api_key=SecretText("old")) for model in (FLASH, SONNET)]
+    assert advisor.in_order(keyed) == tuple(keyed)
+    fail(ledger, 6)
+    assert [each.provider for each in advisor.in_order(keyed)] == ["anthropic", "google"]
+    mended = [msgspec.structs.replace(keyed[0], api_key=SecretText("new")), keyed[1]]
+    assert advisor.in_order(mended) == tuple(mended)
 
 
 async def test_a_restart_forgets_nothing_and_counts_nothing_twice(place: Place) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -203,76 +202,6 @@ def test_two_hundred_models_are_ranked_in_two_milliseconds() -> None:
 
 def _fields(option: ModelOption) -> dict[str, Any]:
     return {name: getattr(option, name) for name in option.__struct_fields__}
-
-
-# --- regret --------------------------------------------------------------------------------------------------------
-
-
-class World:
-    """Models whose speed drifts, which go down for a while, and whose prices change; one request every few minutes."""
-
-    def __init__(self, seed: int) -> None:
-        self.random, self.luck = random.Random(seed), random.Random(seed + 1000)
-        self.models = [FLASH, SONNET, GPT, ModelOption(provider="mistral", name="m", usd_per_million=(0.4, 2.0))]
-        self.seconds = [self.random.uniform(3, 25) for _ in self.models]
-        self.down_until = [0 for _ in self.models]
-        self.price = [1.0 for _ in self.models]
-
-    def step(self, now: int) -> None:
-        for index in range(len(self.models)):
-            self.seconds[index] = min(60.0, max(2.0, self.seconds[index] * self.random.lognormvariate(0, 0.04)))
-            if self.random.random() < 0.002:
-                self.down_until[index] = now + self.random.randrange(10, 90) * MINUTE
-            if self.random.random() < 0.0005:
-                self.price[index] = self.random.choice([0.3, 1.0, 4.0])
-
-    def options(self) -> list[ModelOption]:
-        return [
-            ModelOption(**{**_fields(model), "usd_per_million": tuple(each * self.price[index] for each in prices)})
-            for index, model in enumerate(self.models)
-            if (prices := model.usd_per_million) is not None
-        ]
-
-    def truth(self, index: int, option: ModelOption, now: int) -> float:
-        """The utility a request would have, known to nobody but the world."""
-        if now < self.down_until[index]:
-            return rec.W_PRICE * rec._price(option)
-        speed = rec.W_SPEED / (1 + self.seconds[index] / rec.USUAL_SECONDS)
-        return rec.W_SUCCESS * 0.99 + speed + rec.W_PRICE * rec._price(option)
-
-    def ask(self, index: int, option: ModelOption, now: int) -> Observation:
-        if now < self.down_until[index] or self.luck.random() > 0.99:
-            return seen(option, now, "error", code="MODEL_UNAVAILABLE", ttft_ms=None)
-        seconds = self.seconds[index] * self.luck.lognormvariate(0, 0.2)
-        return seen(option, now, ttft_ms=seconds * 200, ms=seconds * 1000, output_tokens=500)
-
-
-def play(seed: int, requests: int = 1500) -> tuple[float, float, float, float]:
-    """Mean utility: of the ranking, of always the first model, of the best single model, of knowing everything."""
-    world, record, now = World(seed), TrackRecord(), NOW
-    got, oracle = 0.0, 0.0
-    fixed = [0.0] * len(world.models)
-    for _ in range(requests):
-        now += world.random.randrange(1, 10) * MINUTE
-        world.step(now)
-        options = world.options()
-        best = rank(options, by(record, now))[0].option
-        index = next(i for i, option in enumerate(options) if option.name == best.name)
-        truths = [world.truth(i, option, now) for i, option in enumerate(options)]
-        got += truths[index]
-        oracle += max(truths)
-        fixed = [sum_ + truth for sum_, truth in zip(fixed, truths, strict=True)]
-        record.observe(world.ask(index, best, now))
-    return got / requests, fixed[0] / requests, max(fixed) / requests, oracle / requests
-
-
-def test_regret_is_small_in_a_world_that_changes() -> None:
-    plays = [play(seed, 800) for seed in range(10)]
-    got, first, best, oracle = (sum(column) / len(plays) for column in zip(*plays, strict=True))
-    assert got > first + 0.02, "it must beat always asking the app's first model"
-    assert best - got < 0.01, "and hardly lose to the best single model, known only afterwards"
-    assert oracle - got < 0.03, "nor to knowing at every request what nobody knows"
-    assert all(each[2] - each[0] < 0.03 for each in plays)
 
 
 def test_a_model_nobody_was_told_about_costs_nothing() -> None:
