@@ -1,8 +1,9 @@
 """What a call costs and what a model can do: litellm's local data, read without importing litellm.
 
-The file is parsed once, on a worker thread, when it is first wanted; only what is asked of it is kept (chat models of
-the app's providers, prices per token, limits). A model that is not in it, a price that is missing, negative or no
-number, and every local or custom model cost *unknown* (None), never 0.
+The file is read once, on a worker thread, when it is first wanted. Kept is the JSON text of the chat models of the
+app's providers; a model's text is parsed when that model is first asked for, because parsed the whole list takes
+8 MB and a user asks few models. A model that is not in it, a price that is missing, negative or no number, and every
+local or custom model cost *unknown* (None), never 0.
 
 The rules are litellm's own (held by a differential test): a longer prompt than a model's threshold makes the whole
 call dearer, each price by itself; a cached or written prompt without a price of its own is an ordinary prompt.
@@ -90,7 +91,8 @@ class PriceList:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._models: dict[str, ModelData] | None = None
+        self._texts: Mapping[str, bytes] | None = None
+        self._models: dict[str, ModelData] = {}
         self._lock = anyio.Lock()
         self.version: str | None = None
         """Which data costs were made with; None before ``load`` and without any."""
@@ -98,8 +100,8 @@ class PriceList:
     async def load(self) -> None:
         """Read the data; without it everything is unknown. Never raises."""
         async with self._lock:
-            if self._models is None:
-                self._models, self.version = await anyio.to_thread.run_sync(_read, self._path)
+            if self._texts is None:
+                self._texts, self.version = await anyio.to_thread.run_sync(_read, self._path)
 
     def cost(self, provider: str, model: str, tokens: TokenCounts) -> float | None:
         """USD of one call to a vendor's model; None when unknown, also before ``load``."""
@@ -110,9 +112,14 @@ class PriceList:
 
     def model(self, provider: str, name: str) -> ModelData | None:
         """What is known about a model, also one that our catalogue does not list."""
-        if self._models is None or provider not in _VENDORS:
+        if self._texts is None or provider not in _VENDORS:
             return None
-        return next((data for each in _names(provider, name) if (data := self._models.get(each)) is not None), None)
+        return next((data for each in _names(provider, name) if (data := self._parsed(each)) is not None), None)
+
+    def _parsed(self, name: str) -> ModelData | None:
+        if name not in self._models and self._texts is not None and (text := self._texts.get(name)) is not None:
+            self._models[name] = _model(msgspec.json.decode(text))
+        return self._models.get(name)
 
 
 def rates_for(data: ModelData, input_tokens: int, *, inclusive: bool = False) -> Rates:
@@ -171,24 +178,40 @@ def _names(provider: str, name: str) -> Iterator[str]:
 # --- reading -------------------------------------------------------------------------------------------------------
 
 
-def _read(path: Path | None) -> tuple[dict[str, ModelData], str | None]:
+class _Kind(msgspec.Struct):
+    """What tells whether a model is wanted."""
+
+    litellm_provider: str | None = None
+    mode: str | None = "chat"
+
+
+_ENTRIES: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_KIND: Final = msgspec.json.Decoder(_Kind)
+
+
+def _read(path: Path | None) -> tuple[Mapping[str, bytes], str | None]:
     try:
         path = path or data_path()
         content = b"" if path is None else path.read_bytes()
-        entries = msgspec.json.decode(content) if content else {}
-    except (OSError, ImportError, msgspec.DecodeError) as error:
+        content.decode()
+        entries = _ENTRIES.decode(content) if content else {}
+    except (OSError, ImportError, ValueError) as error:
         log.warning("no price data: costs are unknown", reason=str(error))
         return {}, None
-    models: dict[str, ModelData] = {}
-    for name, entry in entries.items() if isinstance(entries, dict) else ():
-        if isinstance(entry, dict) and _is_wanted(entry):
-            models[name] = _model(entry)
-            models.setdefault(name.lower(), models[name])
-    return models, _version(content) if models else None
+    texts: dict[str, bytes] = {}
+    for name, entry in entries.items():
+        if _is_wanted(entry):
+            texts[name] = bytes(entry)
+            texts.setdefault(name.lower(), texts[name])
+    return texts, _version(path, content) if path is not None and texts else None
 
 
-def _is_wanted(entry: Mapping[str, Any]) -> bool:
-    return str(entry.get("litellm_provider")) in _KEPT_VENDORS and str(entry.get("mode", "chat")) in _KEPT_MODES
+def _is_wanted(entry: msgspec.Raw) -> bool:
+    try:
+        kind = _KIND.decode(entry)
+    except msgspec.ValidationError:
+        return False
+    return kind.litellm_provider in _KEPT_VENDORS and kind.mode in _KEPT_MODES
 
 
 def _model(entry: Mapping[str, Any]) -> ModelData:
@@ -229,13 +252,12 @@ def _flag(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _version(content: bytes) -> str:
-    """litellm's version; where a frozen bundle does not know it, a fingerprint of the data."""
-    import importlib.metadata
+def _version(path: Path, content: bytes) -> str:
+    """litellm's version, by the name of the folder that describes the package (``importlib.metadata`` would be one more
+    megabyte); where there is none, a fingerprint of the data."""
+    described = next(path.parent.parent.glob("litellm-*.dist-info"), None)
+    if described is not None:
+        return f"litellm {described.name.removeprefix('litellm-').removesuffix('.dist-info')}"
+    import hashlib
 
-    try:
-        return f"litellm {importlib.metadata.version('litellm')}"
-    except importlib.metadata.PackageNotFoundError:
-        import hashlib
-
-        return f"data {hashlib.sha256(content).hexdigest()[:12]}"
+    return f"data {hashlib.sha256(content).hexdigest()[:12]}"

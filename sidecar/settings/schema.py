@@ -2,17 +2,14 @@
 
 App contract 14. Validation is strict, as the app's is: nothing is coerced. A value that does not fit falls back
 alone - the smallest part of it that is wrong - and the caller is told its path, never its content.
-pydantic is imported at the first validation, not with this module.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
 
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+from sidecar.settings.kinds import NUMBER, PERCENT, TEXT, TRUTH, Each, Either, Kind, Record, faults, one_of
 
 KEYS: Final = (
     "selectedModel",
@@ -153,80 +150,43 @@ def _envelope(value: Any, names: tuple[str, ...]) -> Iterator[tuple[Located, dic
 # --- validation ----------------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def _adapter(key: str) -> TypeAdapter[Any] | None:
-    """The strict validator of a key, made when it is first met: building them all takes a tenth of a second, and a
-    settings file holds but a few. None for keys this build does not know."""
-    from pydantic import TypeAdapter
-
-    kind = _kinds().get(key)
-    return None if kind is None else TypeAdapter(kind())
+_SECRET: Final = Record({"value": TEXT, "encryptionType": TEXT}, required=("value",))
+_SECRET_OR_TEXT: Final = Either((_SECRET, TEXT))
 
 
-@functools.cache
-def _kinds() -> Mapping[str, Callable[[], Any]]:
-    """What makes the type of each known key. Members nobody knows are let through at every level."""
-    from typing import Annotated, Literal
+def _tokens(token: Kind) -> Record:
+    return Record({"accessToken": token, "refreshToken": token, "expiresIn": NUMBER, "tokenTimestamp": NUMBER})
 
-    from pydantic import ConfigDict, Field, create_model
 
-    config = ConfigDict(extra="allow", protected_namespaces=())
-
-    def record(name: str, *, required: Mapping[str, Any] | None = None, **optional: Any) -> Any:
-        fields: dict[str, Any] = {field: (kind, ...) for field, kind in (required or {}).items()}
-        fields.update((field, (kind, None)) for field, kind in optional.items())
-        return create_model(name, __config__=config, **fields)
-
-    number = Annotated[float, Field(allow_inf_nan=False)]
-
-    @functools.cache
-    def secret() -> Any:
-        return record("Secret", required={"value": str}, encryptionType=str)
-
-    def secret_or_text() -> Any:
-        return secret() | str
-
-    def tokens(name: str, token: Callable[[], Any]) -> Any:
-        return record(name, accessToken=token(), refreshToken=token(), expiresIn=number, tokenTimestamp=number)
-
-    def provider() -> Any:
-        return record("provider", apiKey=secret(), baseUrl=str, resourceName=str)
-
-    kinds: dict[str, Callable[[], Any]] = {
-        "selectedModel": lambda: record("selectedModel", required={"name": str, "provider": str}, customModelId=number),
-        "providerSettings": lambda: dict[str, provider()],  # type: ignore[misc]
-        "githubUser": lambda: record("githubUser", required={"email": str}),
-        "githubAccessToken": secret,
-        "vercelAccessToken": secret,
-        **{name: functools.partial(tokens, name, secret) for name in ("supabase", "neon")},
-        # The app never encrypted these, so text where an envelope should be is let pass.
-        **{name: functools.partial(tokens, name, secret_or_text) for name in ("stripe", "razorpay")},
-        "aws": lambda: record("aws", accessKeyId=secret_or_text(), secretAccessKey=secret_or_text(), region=str),
-        "cloudflare": lambda: record(
-            "cloudflare", accessKeyId=secret_or_text(), secretAccessKey=secret_or_text(), accountId=str
-        ),
-        "sendgrid": lambda: record("sendgrid", apiKey=secret_or_text()),
-        "resend": lambda: record("resend", apiKey=secret_or_text()),
-        "mixpanel": lambda: record("mixpanel", projectToken=secret_or_text()),
-        "sentry": lambda: record("sentry", dsn=secret_or_text(), projectId=str),
-        "telemetryConsent": lambda: Literal["opted_in", "opted_out", "unset"],
-        "experiments": lambda: record("experiments", enableSupabaseIntegration=bool, enableFileEditing=bool),
-        "maxChatTurnsInContext": lambda: number,
-        "thinkingBudget": lambda: Literal["low", "medium", "high"],
-        "proSmartContextOption": lambda: Literal["balanced"],
-        "selectedChatMode": lambda: Literal["build", "ask"],
-        "releaseChannel": lambda: Literal["stable", "beta"],
-        "runtimeMode2": lambda: Literal["host", "docker"],
-        "scalixProBudget": lambda: record("scalixProBudget", budgetResetAt=str, maxBudget=number),
-        "runtimeMode": lambda: Literal["web-sandbox", "local-node", "unset"],
-        "sidecarFeatures": lambda: dict[str, bool],
-        "sidecarRolloutPercent": lambda: Annotated[float, Field(ge=0, le=100)],
-    }
-    for key in ("telemetryUserId", "lastShownReleaseNotesVersion", "selectedTemplateId"):
-        kinds[key] = lambda: str
-    for key in (*KEYS, *OWN_KEYS):
-        kinds.setdefault(key, lambda: bool)
-    return kinds
+_KINDS: Final[Mapping[str, Kind]] = {
+    **dict.fromkeys((*KEYS, *OWN_KEYS), TRUTH),
+    "selectedModel": Record({"name": TEXT, "provider": TEXT, "customModelId": NUMBER}, required=("name", "provider")),
+    "providerSettings": Each(Record({"apiKey": _SECRET, "baseUrl": TEXT, "resourceName": TEXT})),
+    "githubUser": Record({"email": TEXT}, required=("email",)),
+    **dict.fromkeys(TOP_SECRETS, _SECRET),
+    **dict.fromkeys(("supabase", "neon"), _tokens(_SECRET)),
+    # The app never encrypted these, so text where an envelope should be is let pass.
+    **dict.fromkeys(("stripe", "razorpay"), _tokens(_SECRET_OR_TEXT)),
+    "aws": Record({"accessKeyId": _SECRET_OR_TEXT, "secretAccessKey": _SECRET_OR_TEXT, "region": TEXT}),
+    "cloudflare": Record({"accessKeyId": _SECRET_OR_TEXT, "secretAccessKey": _SECRET_OR_TEXT, "accountId": TEXT}),
+    **dict.fromkeys(("sendgrid", "resend"), Record({"apiKey": _SECRET_OR_TEXT})),
+    "mixpanel": Record({"projectToken": _SECRET_OR_TEXT}),
+    "sentry": Record({"dsn": _SECRET_OR_TEXT, "projectId": TEXT}),
+    "telemetryConsent": one_of("opted_in", "opted_out", "unset"),
+    "experiments": Record({"enableSupabaseIntegration": TRUTH, "enableFileEditing": TRUTH}),
+    "maxChatTurnsInContext": NUMBER,
+    "thinkingBudget": one_of("low", "medium", "high"),
+    "proSmartContextOption": one_of("balanced"),
+    "selectedChatMode": one_of("build", "ask"),
+    "releaseChannel": one_of("stable", "beta"),
+    "runtimeMode2": one_of("host", "docker"),
+    "scalixProBudget": Record({"budgetResetAt": TEXT, "maxBudget": NUMBER}),
+    "runtimeMode": one_of("web-sandbox", "local-node", "unset"),
+    "sidecarFeatures": Each(TRUTH),
+    "sidecarRolloutPercent": PERCENT,
+    **dict.fromkeys(("telemetryUserId", "lastShownReleaseNotesVersion", "selectedTemplateId"), TEXT),
+}
+"""What each known key may be; what is not named below is true or false."""
 
 
 class Problem(NamedTuple):
@@ -244,28 +204,8 @@ def problems_of(key: str, value: Any) -> list[Problem]:
 
     A path leads to the smallest part that can be left out, and is ``(key,)`` when nothing of the value can be used.
     """
-    adapter = _adapter(key)
-    if adapter is None:
-        return []
-    from pydantic import ValidationError
-
-    try:
-        adapter.validate_python(value, strict=True)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        return [Problem((key, *_existing(value, item["loc"], item["type"])), item["msg"]) for item in found]
-    return []
-
-
-def _existing(value: Any, location: tuple[int | str, ...], kind: str) -> tuple[str, ...]:
-    """The part of pydantic's location that exists in the value: union branches and missing members are not places."""
-    path: list[str] = []
-    for step in location[:-1] if kind == "missing" else location:
-        if not (isinstance(value, dict) and step in value):
-            break
-        path.append(str(step))
-        value = value[step]
-    return tuple(path)
+    kind = _KINDS.get(key)
+    return [] if kind is None else [Problem((key, *fault.path), fault.reason) for fault in faults(kind, value)]
 
 
 def fitting(key: str, value: Any) -> tuple[Any, list[Problem]]:
