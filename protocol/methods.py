@@ -178,7 +178,7 @@ METHODS: Final[tuple[Method, ...]] = (
     _ask("analytics:clear", "Forget what the ledger holds.", NoParams, Literal[True]),
     _ask("analytics:get", "Costs, times, fallbacks over a period.", usage.AnalyticsParams, usage.AnalyticsResult),
     _ask("models:recommend", "Which model suits.", usage.RecommendParams, usage.RecommendResult),
-    _ask("providers:health", "Circuits, success rates, times to first token.", NoParams, usage.HealthResult),
+    _ask("providers:health", "Circuits, success rates, times to first token.", usage.HealthParams, usage.HealthResult),
     # one model call (protocol page 5)
     _ask("llm:stream", "One model call in the AI SDK's terms.", llm.LlmStreamParams, llm.LlmStreamResult),
     _ask("llm:cancel", "Cancel a model call.", llm.LlmCancelParams, Literal[True], "callId"),

@@ -205,8 +205,31 @@ class ProviderHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     calls: int
 
 
+class HealthParams(msgspec.Struct, frozen=True):
+    """Params of ``providers:health``. ``probe``: also ask every provider that is set up whether it answers now."""
+
+    probe: bool | None = None
+
+
+class ProviderProbe(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Whether a provider answers at this moment, found without spending a token.
+
+    ``provider`` is ``auto`` for what Scalix Pro or a LiteLLM proxy serves. ``address`` is its host (and port), null
+    when there is none to ask; ``ms`` is the time to its answer. ``reachable``: an HTTP answer came, whatever it said;
+    ``code`` and ``message`` say what is wrong with it (a refused key, an overloaded server), null when nothing is.
+    """
+
+    provider: str
+    reachable: bool
+    address: str | None = None
+    ms: float | None = None
+    code: str | None = None
+    message: str | None = None
+
+
 class HealthResult(msgspec.Struct, frozen=True):
-    """Result of ``providers:health``."""
+    """Result of ``providers:health``; ``probes``, one per provider that is set up, only when they were asked for."""
 
     providers: list[ProviderHealth]
     models: list[ModelHealth]
+    probes: list[ProviderProbe] | msgspec.UnsetType = msgspec.UNSET

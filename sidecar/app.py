@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import anyio
 import anyio.abc
+import msgspec
 import structlog
 
 from protocol.chat import ChatCountTokensParams
@@ -59,6 +60,7 @@ from sidecar.routing.inputs import Environment
 from sidecar.routing.limits import TierLimiter, TierLimits
 from sidecar.routing.login_shell import LoginShellEnvironment
 from sidecar.routing.meter import Meter
+from sidecar.routing.probe import probe_all
 from sidecar.routing.runner import Router
 from sidecar.rpc import router as rpc_router
 from sidecar.rpc.dispatcher import Dispatcher
@@ -354,8 +356,12 @@ class Services:
         if chats:
             log.warning("turns of a process that died are marked interrupted", chats=chats)
 
-    async def _health(self) -> HealthResult:
-        return await provider_health(self.ledger, self.caller.breaker.health())
+    async def _health(self, probing: bool) -> HealthResult:
+        result = await provider_health(self.ledger, self.caller.breaker.health())
+        if not probing:
+            return result
+        probes = await probe_all(self.settings, self.catalog, self.environment, self.engines.http.get)
+        return msgspec.structs.replace(result, probes=probes)
 
     async def _analytics_enabled(self) -> bool:
         return (await self.settings.switches()).enhanced_analytics

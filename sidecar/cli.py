@@ -128,6 +128,7 @@ def doctor(user_data: UserData = None, as_json: AsJson = False) -> int:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
         return 0 if found.chat_could_work else 1
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(highlight=False)
     console.print(f"scalix-sidecar {found.version} ({found.build})")
@@ -138,9 +139,11 @@ def doctor(user_data: UserData = None, as_json: AsJson = False) -> int:
     console.print(f"keys        {', '.join(f'{name} ({source})' for name, source in found.keys.items()) or 'none'}")
     console.print(f"TLS         {found.tls}")
     console.print(f"litellm     {found.litellm['version'] or 'not installed'}")
-    for reach in found.providers:
-        mark = "reachable" if reach.reachable else "not reachable"
-        console.print(f"{reach.provider:11} {reach.address}: {mark}, {reach.ms:.0f} ms {reach.note}")
+    for each in found.providers:
+        mark = "reachable" if each.reachable else "not reachable"
+        took = "" if each.ms is None else f", {each.ms:.0f} ms"
+        console.print(f"{each.provider:11} {each.address or 'not asked'}: {mark}{took}", end="")
+        console.print(f" ({escape(each.message)})" if each.message else "")
     for warning in found.settings_warnings:
         console.print(f"settings    {warning}")
     for advice in found.advice:

@@ -11,9 +11,10 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
+from tests.app_database import create_app_database
 from tests.host import clean_environment
 from tests.installation import Installation, installation
-from tests.providers.server import Answer
+from tests.providers.server import Answer, ScriptedProvider
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
@@ -68,6 +69,17 @@ async def test_doctor_finds_a_working_installation_and_never_shows_a_key(place: 
     assert found["keys"] == {"openai": "environment"}
     assert found["providers"][0]["reachable"] is True
     assert key not in done.stdout + done.stderr
+
+
+async def test_doctor_names_a_key_that_is_refused(tmp_path: Path) -> None:
+    create_app_database(tmp_path / "sqlite.db")
+    async with ScriptedProvider() as provider:
+        provider.answer("/models", Answer.json({"error": {"message": "Incorrect API key provided"}}, status=401))
+        environment = {"OPENAI_API_KEY": "sk-" + "s" * 30, "SCALIX_OPENAI_BASE_URL": provider.base_url}
+        nobody = {"OLLAMA_HOST": "http://127.0.0.1:9", "LM_STUDIO_BASE_URL": "http://127.0.0.1:9"}
+        done = await command("doctor", "--user-data", str(tmp_path), **environment, **nobody)
+    assert done.returncode == 1
+    assert "The key of openai is refused: Incorrect API key provided" in done.stdout.replace("\n", " ")
 
 
 async def test_doctor_says_what_to_do_when_nothing_is_there(tmp_path: Path) -> None:

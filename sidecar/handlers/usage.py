@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from protocol.usage import AnalyticsParams, AnalyticsResult, HealthResult, RecommendParams, RecommendResult, UsageResult
+from protocol.usage import (
+    AnalyticsParams,
+    AnalyticsResult,
+    HealthParams,
+    HealthResult,
+    RecommendParams,
+    RecommendResult,
+    UsageResult,
+)
 from sidecar.analytics.report import Analytics
 from sidecar.handlers.params import convert
 from sidecar.routing.advisor import ModelAdvisor
@@ -19,7 +27,7 @@ class UsageHandlers:
     def __init__(
         self,
         meter: Meter,
-        health: Callable[[], Awaitable[HealthResult]],
+        health: Callable[[bool], Awaitable[HealthResult]],
         analytics: Analytics,
         advisor: ModelAdvisor,
     ) -> None:
@@ -55,6 +63,6 @@ class UsageHandlers:
     async def _recommend(self, params: dict[str, Any]) -> RecommendResult:
         return await self._advisor.recommend(convert(params, RecommendParams))
 
-    async def _health(self, _: dict[str, Any]) -> HealthResult:
-        """How each model called lately has been doing."""
-        return await self._health_now()
+    async def _health(self, params: dict[str, Any]) -> HealthResult:
+        """How each model called lately has been doing; on request, whether each provider answers now."""
+        return await self._health_now(bool(convert(params, HealthParams).probe))

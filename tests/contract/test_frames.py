@@ -173,6 +173,20 @@ async def test_settings_and_switches_answer_what_the_contract_says(place: Instal
         assert client.check_what_was_told() >= {"host:encrypt-secrets", "settings:migrated"}
 
 
+async def test_figures_and_advice_are_what_the_contract_says(place: Installation) -> None:
+    place.answers("Hello", usage={"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8})
+    chat = place.chat()
+    async with checked(place) as client:
+        await client.ask("chat:stream", {"chatId": chat, "prompt": "hi", "model": MODEL_REF})
+        await client.ask("usage:get")
+        await client.ask("analytics:get")
+        await client.ask("analytics:get", {"bucket": "hour", "since": "2026-01-01", "timeZone": "UTC"})
+        await client.ask("models:recommend", {"chatId": chat, "prompt": "hi", "needs": ["vision"]})
+        await client.ask("providers:health")
+        await client.ask("providers:health", {"probe": True})
+        await client.ask("analytics:clear")
+
+
 async def test_errors_say_what_the_contract_says(place: Installation) -> None:
     async with checked(place) as client:
         assert (await client.refused("get-language-models", {"providerId": "nope"})).data["code"] == "NOT_FOUND"

@@ -484,10 +484,16 @@ export interface GetLanguageModelsParams {
   readonly providerId: string;
 }
 
-/** Result of `providers:health`. */
+/** Params of `providers:health`. `probe`: also ask every provider that is set up whether it answers now. */
+export interface HealthParams {
+  readonly probe?: boolean | null;
+}
+
+/** Result of `providers:health`; `probes`, one per provider that is set up, only when they were asked for. */
 export interface HealthResult {
   readonly providers: readonly ProviderHealth[];
   readonly models: readonly ModelHealth[];
+  readonly probes?: readonly ProviderProbe[];
 }
 
 /** Result of both. */
@@ -843,6 +849,22 @@ export interface ProviderHealth {
   readonly ttftP95Ms: number | null;
   readonly lastErrorCode: string | null;
   readonly calls: number;
+}
+
+/**
+ * Whether a provider answers at this moment, found without spending a token.
+ *
+ * `provider` is `auto` for what Scalix Pro or a LiteLLM proxy serves. `address` is its host (and port), null
+ * when there is none to ask; `ms` is the time to its answer. `reachable`: an HTTP answer came, whatever it said;
+ * `code` and `message` say what is wrong with it (a refused key, an overloaded server), null when nothing is.
+ */
+export interface ProviderProbe {
+  readonly provider: string;
+  readonly reachable: boolean;
+  readonly address: string | null;
+  readonly ms: number | null;
+  readonly code: string | null;
+  readonly message: string | null;
 }
 
 /** A tool of the provider's own; `id` is `provider.tool`. */
@@ -1224,7 +1246,7 @@ export interface SidecarRequests {
   /** Which model suits. */
   readonly "models:recommend": { readonly params: RecommendParams; readonly result: RecommendResult };
   /** Circuits, success rates, times to first token. */
-  readonly "providers:health": { readonly params: NoParams; readonly result: HealthResult };
+  readonly "providers:health": { readonly params: HealthParams; readonly result: HealthResult };
   /** One model call in the AI SDK's terms. */
   readonly "llm:stream": { readonly params: LlmStreamParams; readonly result: LlmStreamResult };
   /** Cancel a model call. */
