@@ -261,7 +261,8 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 async def _note_reuse(_: Any, context: Any, __: Any) -> None:
-    context.trace_request_ctx.reused = True
+    if context.trace_request_ctx is not None:  # a GET does not ask
+        context.trace_request_ctx.reused = True
 
 
 def _is_stale(error: Exception) -> bool:
