@@ -75,6 +75,9 @@ from sidecar.store.ledger import Ledger
 from sidecar.store.turns import has_unfinished, mark_interrupted
 from sidecar.transport.base import Transport
 
+FIRST_WORD_S: Final = 0.2
+"""After what a first chat needs is there: such a chat, asked for at once, has its first word by then."""
+
 log = structlog.get_logger("sidecar.app")
 
 LIFECYCLE: Final = ["initialize", "ping", "shutdown"]
@@ -320,6 +323,7 @@ class Services:
                 first.start_soon(self.settings.load)
                 first.start_soon(self.engines.warm)
             tasks.start_soon(self.ledger.run)
+            await anyio.sleep(FIRST_WORD_S)
             tasks.start_soon(self._tidy)
 
     async def cancel_all(self) -> None:

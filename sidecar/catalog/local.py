@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+import anyio
+import anyio.to_thread
 import msgspec
 
 from protocol.errors import ErrorCode
 from protocol.language_models import LocalModel, LocalModels
+from sidecar.certificates import import_client, tls_context
 from sidecar.errors import ProviderError
 
 if TYPE_CHECKING:
@@ -113,15 +116,15 @@ def _objects(answer: Any, member: str) -> list[dict[str, Any]]:
 
 
 async def _fetch(provider: str, name: str, base: str, url: str) -> Any:
-    import aiohttp
-
+    aiohttp = await anyio.to_thread.run_sync(import_client)
+    tls = await anyio.to_thread.run_sync(tls_context) if url.startswith("https:") else True
     shown = _without_credentials(base)
     # A proxy never leads to this machine, whatever the environment says.
     timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, trust_env=not _is_this_machine(base)) as session,
-            session.get(url) as response,
+            session.get(url, ssl=tls) as response,
         ):
             if not response.ok:
                 raise ProviderError(

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import anyio.to_thread
 
-from sidecar.engines.network import connection_failure, proxy_for, tls_context
+from sidecar.certificates import import_client, tls_context
+from sidecar.engines.network import connection_failure, proxy_for
 from sidecar.engines.timeouts import CONNECT_S
 from sidecar.errors import Cancelled, StreamInterrupted
 from sidecar.redaction import register_headers
@@ -119,9 +120,9 @@ class StreamedResponse:
 class ProviderHttp:
     """One connection pool for the life of the process; the session is made on the loop at first use.
 
-    ``aclose`` closes every connection. HTTPS trusts what the operating system trusts (``engines.network``); proxies
-    are those of the environment, never for loopback; redirects are not followed. Credentials in the headers of a
-    request are registered with ``redaction`` before it is sent, since vendors quote them back.
+    ``aclose`` closes every connection. HTTPS trusts what the operating system trusts (``sidecar.certificates``);
+    proxies are those of the environment, never for loopback; redirects are not followed. Credentials in the headers of
+    a request are registered with ``redaction`` before it is sent, since vendors quote them back.
     """
 
     def __init__(self) -> None:
@@ -131,7 +132,11 @@ class ProviderHttp:
         self._closed = False
 
     async def warm(self) -> None:
-        """Imports the client and reads the certificates ahead of the first call (both on worker threads)."""
+        """Imports the client, then reads the certificates, ahead of the first call (both on worker threads).
+
+        One after the other: a call to this machine does not wait for certificates.
+        """
+        await self._open("http://")
         await self._open("https://")
 
     async def aclose(self) -> None:
@@ -221,10 +226,8 @@ class ProviderHttp:
         return session
 
     async def _open_once(self, url: str) -> ClientSession:
-        if url.startswith("https:") and not _is_usable(self._tls):
-            self._tls = await anyio.to_thread.run_sync(tls_context)
         if self._session is None:
-            aiohttp = await anyio.to_thread.run_sync(_import_client)
+            aiohttp = await anyio.to_thread.run_sync(import_client)
             trace = aiohttp.TraceConfig()
             trace.on_connection_reuseconn.append(_note_reuse)
             self._session = aiohttp.ClientSession(
@@ -237,6 +240,8 @@ class ProviderHttp:
                 headers={"User-Agent": "scalix-sidecar", "Accept-Encoding": "identity"},
                 trace_configs=[trace],
             )
+        if url.startswith("https:") and not _is_usable(self._tls):
+            self._tls = await anyio.to_thread.run_sync(tls_context)
         return self._session
 
 
@@ -245,12 +250,6 @@ def _is_usable(context: ssl.SSLContext | None) -> bool:
     import ssl
 
     return isinstance(context, ssl.SSLContext)
-
-
-def _import_client() -> Any:
-    import aiohttp
-
-    return aiohttp
 
 
 def _failures() -> tuple[type[Exception], ...]:

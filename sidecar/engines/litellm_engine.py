@@ -24,6 +24,7 @@ import msgspec
 import structlog
 
 from protocol.errors import ErrorCode
+from sidecar.certificates import read_certificates, system_ca_file
 from sidecar.engines.base import (
     Event,
     Finish,
@@ -40,7 +41,6 @@ from sidecar.engines.base import (
 )
 from sidecar.engines.dialects.limits import output_limit, snake_case, temperature
 from sidecar.engines.errors import attributed, cut_off, from_response, from_stream_error, timed_out
-from sidecar.engines.network import system_ca_file
 from sidecar.engines.openai_compatible import messages, response_format, tool_choice, tools
 from sidecar.engines.timeouts import Timeouts
 from sidecar.errors import ProviderError
@@ -98,6 +98,7 @@ def _import_litellm() -> Any:
     collecting = gc.isenabled()
     gc.disable()
     try:
+        read_certificates()
         _trust_the_system()
         import litellm
     except ImportError as error:

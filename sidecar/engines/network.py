@@ -1,4 +1,4 @@
-"""The network around a call: which proxy, whose certificates, and what a failed connection means.
+"""The network around a call: which proxy, and what a failed connection means.
 
 aiohttp is imported inside the functions that need it: this module loads before the first answer.
 """
@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-import os
 import ssl
-import sys
-from pathlib import Path
-from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import msgspec
@@ -20,19 +16,6 @@ from protocol.errors import ErrorCode
 from sidecar.engines.errors import cut_off
 from sidecar.errors import ProviderError
 from sidecar.redaction import redact
-
-_PlainContext: Final = ssl.SSLContext
-"""The interpreter's own class, taken before anything may have put another in its place."""
-
-_CA_FILES: Final = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/pki/tls/cert.pem",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
-"""Where Linux distributions keep the system's certificates; a frozen binary's OpenSSL may look elsewhere."""
-
 
 # --- proxies -----------------------------------------------------------------------------------------------------
 
@@ -80,39 +63,6 @@ def proxy_for(url: str) -> Proxy | None:
         headers["Proxy-Authorization"] = "Basic " + base64.b64encode(credentials.encode()).decode()
     bare = urlunsplit((proxy.scheme, proxy.netloc.rpartition("@")[2], "", "", ""))
     return Proxy(url=bare, headers=headers)
-
-
-# --- certificates ------------------------------------------------------------------------------------------------
-
-
-def tls_context() -> ssl.SSLContext:
-    """A client context that trusts what the operating system trusts, company authorities included, and
-    ``SSL_CERT_FILE``. Reads files: call it on a worker thread.
-
-    On Linux the system's trust *is* a file, so OpenSSL itself is enough; ``truststore`` would read that file again
-    for every connection, on the event loop.
-
-    Always an instance of what ``ssl.SSLContext`` is now: aiohttp does not verify anything with a context that is not
-    (``TCPConnector._get_ssl_context``), and somebody may have put truststore's class there.
-    """
-    if sys.platform.startswith("linux") and ssl.SSLContext is _PlainContext:
-        context = _PlainContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.set_default_verify_paths()
-        if not context.cert_store_stats()["x509_ca"] and (file := system_ca_file()):
-            context.load_verify_locations(file)
-    else:
-        import truststore
-
-        context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    extra = os.environ.get("SSL_CERT_FILE")
-    if extra and Path(extra).is_file():
-        context.load_verify_locations(extra)
-    return context
-
-
-def system_ca_file() -> str | None:
-    """The file that holds what a Linux system trusts; None when there is none or the system keeps it elsewhere."""
-    return next((name for name in _CA_FILES if Path(name).is_file()), None)
 
 
 # --- failures ----------------------------------------------------------------------------------------------------
