@@ -242,7 +242,7 @@ class Services:
         self.prices = PriceList()
         limiter = TierLimiter(self.database, TierLimits.from_environment(self.environment))
         self.ledger = Ledger(self.database)
-        self.meter = Meter(limiter, self.settings, self.environment, ledger=self.ledger, prices=self.prices)
+        self.meter = Meter(limiter, self.environment, ledger=self.ledger, prices=self.prices)
         self.engines = Engines(environ)
         self.caller = Router(self.engines)
         self.advisor = ModelAdvisor(
@@ -275,7 +275,7 @@ class Services:
                 notify=application.notify,
                 meter=self.meter,
                 chunk_mode=lambda: host.capabilities.chunks,
-                check_enabled=self.settings.ensure_enabled,
+                settings_now=self.settings.load,
             )
         )
         self.analytics = Analytics(self.ledger, self.prices, self._reference, self._analytics_enabled)
@@ -291,7 +291,7 @@ class Services:
             caller=self.caller,
             route=self.planner.route,
             open_lane=application.open_lane,
-            check_enabled=self.settings.ensure_enabled,
+            settings=self.settings.load_enabled,
             meter=self.meter,
         )
 
@@ -302,7 +302,7 @@ class Services:
         router.add(chat_channels.ChatHandlers(self.chat, self.planner.count_tokens).methods(), chat_channels.SCALARS)
         router.add(account_channels.AccountHandlers(self.help, self._budget).methods(), account_channels.SCALARS)
         router.add(llm_channels.LlmHandlers(self.llm).methods(), llm_channels.SCALARS)
-        router.add(UsageHandlers(self.meter, self._health, self.analytics, self.advisor).methods())
+        router.add(UsageHandlers(self.meter, self.settings, self._health, self.analytics, self.advisor).methods())
         router.add(self.settings_handlers.methods())
 
     async def features(self) -> dict[str, Any]:

@@ -225,7 +225,7 @@ class Catalog:
 
         def read_all(connection: sqlite3.Connection) -> CustomRows:
             with _busy_wait(connection, wait_ms), _snapshot(connection):
-                return CustomRows(store.list_providers(connection), store.list_models(connection))
+                return read_custom_rows(connection)
 
         try:
             with anyio.move_on_after(wait_ms / 1000):
@@ -236,6 +236,11 @@ class Catalog:
         if self._database.path.exists():
             _log.warning("custom models are not listed", reason=str(failure))
         return CustomRows([], [], failure)
+
+
+def read_custom_rows(connection: sqlite3.Connection) -> CustomRows:
+    """Every custom row. Raises ``sqlite3.Error``."""
+    return CustomRows(store.list_providers(connection), store.list_models(connection))
 
 
 def _custom_catalog_model(provider_id: str, row: CustomModel) -> CatalogModel:

@@ -345,7 +345,6 @@ class HeldElements:
     def __init__(self) -> None:
         self._nonce = uuid.uuid4().hex
         self._held: list[tuple[str, str]] = []
-        self._token = re.compile(rf"\[\[attachment {self._nonce} (\d+)\]\]")
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -369,7 +368,9 @@ class HeldElements:
             name, path = self._held[int(found[1])]
             return _full_content(one_line(name), texts.get(path))
 
-        return self._token.sub(replace, content)
+        if not self._held:
+            return content
+        return re.sub(rf"\[\[attachment {self._nonce} (\d+)\]\]", replace, content)
 
 
 def _full_content(name: str, text: str | None) -> str:

@@ -11,7 +11,7 @@ import structlog
 
 from sidecar.chat.attachments import StoredAttachment
 from sidecar.chat.outcome import ApplyFailed, ApplyResult
-from sidecar.chat.parts import ChatParts, Plan
+from sidecar.chat.parts import ChatParts, ChatSettings, Plan
 from sidecar.chat.text.answer import AnswerText
 from sidecar.chat.text.continuation import CONTINUE_PROMPT, OverlapTrimmer
 from sidecar.chat.text.problems import Problem, fix_prompt, problem_report
@@ -109,10 +109,15 @@ async def _check(parts: ChatParts, turn: Turn, response: str) -> list[Problem]:
 
 
 async def apply_response(
-    parts: ChatParts, turn: Turn, response: str, summary: str | None, attachments: Sequence[StoredAttachment] = ()
+    parts: ChatParts,
+    settings: ChatSettings,
+    turn: Turn,
+    response: str,
+    *,
+    summary: str | None,
+    attachments: Sequence[StoredAttachment] = (),
 ) -> ApplyResult | SidecarError | None:
     """Have the host carry the answer out; None when nobody asked for it, the error when it failed."""
-    settings: Any = await parts.planner.chat_settings()
     if not settings.auto_approve or settings.ask_mode or not parts.host.offers("applyResponse"):
         return None
     params: dict[str, Any] = {

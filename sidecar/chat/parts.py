@@ -11,6 +11,7 @@ from protocol.chat import ChatStreamParams, ModelRef
 from sidecar.chat.attachments import StoredAttachment
 from sidecar.chat.events import Notify, OpenLane
 from sidecar.engines.base import Message, Target
+from sidecar.routing.catalog_view import CatalogSnapshot
 from sidecar.routing.meter import Meter
 from sidecar.routing.runner import Router
 from sidecar.settings.values import AppSettings
@@ -38,6 +39,14 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True):
             continue_interrupted=settings.continue_interrupted,
             max_turns=3 if turns is None else int(turns),
         )
+
+
+class TurnStart(msgspec.Struct, frozen=True):
+    """What a turn starts from, read once: everything later in it sees the same settings and models."""
+
+    settings: AppSettings
+    catalog: CatalogSnapshot
+    chat: ChatRecord
 
 
 class PreparedPrompt(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +80,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 class Planner(Protocol):
     """Turns a request and the chat's rows into a plan: settings, context, system prompt, candidates."""
 
-    async def effective_model(self, params: ChatStreamParams) -> ModelRef:
+    async def start(self, params: ChatStreamParams) -> TurnStart:
+        """Read what the turn starts from. Raises ``FeatureDisabled``, ``NotFound``, ``StoreError``."""
+        ...
+
+    def effective_model(self, params: ChatStreamParams, start: TurnStart) -> ModelRef:
         """The model the first chunk names. Never raises: what is wrong with it shows when it is called."""
         ...
 
@@ -79,12 +92,8 @@ class Planner(Protocol):
         """Check and store the inputs of a turn. Raises ``InvalidParams``."""
         ...
 
-    async def plan(self, params: ChatStreamParams, prepared: PreparedPrompt, turn: Turn) -> Plan:
+    async def plan(self, params: ChatStreamParams, prepared: PreparedPrompt, turn: Turn, start: TurnStart) -> Plan:
         """Assemble the call. Raises ``SidecarError``."""
-        ...
-
-    async def chat_settings(self) -> ChatSettings:
-        """The settings as they are now (re-read at the end of a turn, app contract 7.15)."""
         ...
 
 
@@ -107,5 +116,5 @@ class ChatParts(msgspec.Struct, frozen=True, kw_only=True):
     meter: Meter
     chunk_mode: Callable[[], str]
     """``messages`` or ``patch``, as the host asked for at ``initialize``."""
-    check_enabled: Callable[[], Awaitable[None]]
-    """Raises ``FeatureDisabled``."""
+    settings_now: Callable[[], Awaitable[AppSettings]]
+    """The settings as they are now: re-read at the end of a turn (app contract 7.15)."""

@@ -6,6 +6,7 @@ What a prompt is made of comes from ``sources``; this module decides where the c
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -13,9 +14,9 @@ from typing import Any, Final
 import msgspec
 
 from protocol.chat import ChatCountTokensParams, ChatStreamParams, MessageRow, ModelRef, TokenCounts
-from sidecar.catalog.catalog import Catalog
+from sidecar.catalog.catalog import Catalog, CustomRows, read_custom_rows
 from sidecar.chat.context import ContextFile, VirtualFiles, fits
-from sidecar.chat.parts import ChatSettings, Plan, PreparedPrompt
+from sidecar.chat.parts import ChatSettings, Plan, PreparedPrompt, TurnStart
 from sidecar.chat.prompt import (
     PromptInputs,
     build_messages,
@@ -66,23 +67,35 @@ class TurnPlanner:
         self._late_keys = late_keys
         self._in_order = in_order
 
-    async def chat_settings(self) -> ChatSettings:
-        """The settings that steer a turn, as they are now."""
-        return ChatSettings.of(await self._settings.load())
+    async def start(self, params: ChatStreamParams) -> TurnStart:
+        """The settings, the chat and the models. Raises ``FeatureDisabled``, ``NotFound``, ``StoreError``."""
 
-    async def effective_model(self, params: ChatStreamParams) -> ModelRef:
+        def read(connection: sqlite3.Connection) -> tuple[ChatRecord | None, CustomRows]:
+            chat = load_chat(connection, params.chat_id)
+            try:
+                return chat, read_custom_rows(connection)
+            except sqlite3.Error as error:  # the app's schema is older than they are
+                return chat, CustomRows([], [], error)
+
+        reading = self._database.begin_read(read)
+        settings = await self._settings.load_enabled()
+        chat, custom = await reading.value()
+        if chat is None:
+            raise chat_not_found(params.chat_id)
+        return TurnStart(settings, CatalogSnapshot(custom), chat)
+
+    def effective_model(self, params: ChatStreamParams, start: TurnStart) -> ModelRef:
         """The first candidate; the user's choice when it cannot be resolved."""
-        settings = await self._settings.load()
-        choice = _choice(params.model, settings)
+        choice = _choice(params.model, start.settings)
         try:
-            target = self._route(choice, settings, await catalog_snapshot(self._catalog)).targets[0]
+            target = self._route(choice, start.settings, start.catalog).targets[0]
         except SidecarError:
             return ModelRef(choice.provider, choice.name)
         return ModelRef(target.provider, target.model)
 
-    async def route(self, choice: ModelChoice) -> Route:
+    async def route(self, choice: ModelChoice, settings: AppSettings) -> Route:
         """The candidates for a single call, outside any chat. Raises what ``find_route`` raises."""
-        return await self._patient_route(choice, await self._settings.load(), await catalog_snapshot(self._catalog))
+        return await self._patient_route(choice, settings, await catalog_snapshot(self._catalog))
 
     async def prepare(self, params: ChatStreamParams, chat: ChatRecord) -> PreparedPrompt:
         """Check the inputs of a turn and make the message that is stored. Raises ``InvalidParams``."""
@@ -90,9 +103,9 @@ class TurnPlanner:
 
     # --- the call ------------------------------------------------------------------------------------------------
 
-    async def plan(self, params: ChatStreamParams, prepared: PreparedPrompt, turn: Turn) -> Plan:
+    async def plan(self, params: ChatStreamParams, prepared: PreparedPrompt, turn: Turn, start: TurnStart) -> Plan:
         """Assemble the call. Raises ``SidecarError`` when it cannot be made, before anything is sent."""
-        settings = await self._settings.load()
+        settings, catalog = start.settings, start.catalog
         choice = _choice(params.model, settings)
         draft = Draft(
             chat=turn.chat,
@@ -102,7 +115,6 @@ class TurnPlanner:
             host_prompt=params.system_prompt,
             files=None if params.files is None else tuple(map(_provided, params.files)),
         )
-        catalog = await catalog_snapshot(self._catalog)
         gathered = await self._gather(draft, choice, settings, catalog)
         inputs = gathered.inputs
         route = await self._patient_route(choice, settings, catalog, gathered.codebase.files if inputs.engine else ())

@@ -22,8 +22,8 @@ class ChatService:
         Raises ``InvalidParams``, ``NotFound``, ``Conflict``, ``Overloaded``, ``FeatureDisabled``, ``StoreError``: then
         nothing was written and no notification sent.
         """
-        await self._parts.check_enabled()
         check_intent(params)
+        start = await self._parts.planner.start(params)
         intent = None if params.intent_id is None else (params.intent_id, content_hash(params))
         running = self._registry.find(params.chat_id)
         if intent is not None and running is not None and running.intent is not None:
@@ -32,7 +32,7 @@ class ChatService:
             if running.intent[0] == intent[0]:
                 raise conflicting_intent(params)
         with self._registry.claim(params.chat_id, intent) as active:
-            return await ChatSession(self._parts, params, active).run()
+            return await ChatSession(self._parts, params, start, active).run()
 
     async def cancel(self, chat_id: int) -> bool:
         """Stop the chat's stream and wait for its last word; an idle chat gets an ``end`` of its own. Always True."""

@@ -6,6 +6,7 @@ text saved, exactly one terminal notification, turn recorded. What was streamed 
 
 from __future__ import annotations
 
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable
@@ -27,11 +28,11 @@ from sidecar.chat.outcome import (
     error_notification,
     is_complete,
 )
-from sidecar.chat.parts import ChatParts, Plan, PreparedPrompt
+from sidecar.chat.parts import ChatParts, ChatSettings, Plan, PreparedPrompt, TurnStart
 from sidecar.chat.registry import ActiveStream
 from sidecar.chat.text.answer import AnswerText
 from sidecar.chat.text.tags import chat_summary
-from sidecar.chat.turn import Replayed, accept, chat_not_found, content_hash
+from sidecar.chat.turn import Replayed, accept, content_hash
 from sidecar.chat.view import StreamView
 from sidecar.engines.base import (
     Event,
@@ -45,10 +46,12 @@ from sidecar.engines.base import (
     Usage,
 )
 from sidecar.errors import ProviderError, SidecarError, StoreError
-from sidecar.routing.limits import Reservation
+from sidecar.routing.limits import Reservation, Tally
 from sidecar.routing.recording import SettledCall, prompt_units
 from sidecar.routing.runner import RoutedStream
+from sidecar.settings.values import AppSettings
 from sidecar.store.chats import Turn, load_chat, save_content, set_title_if_null
+from sidecar.store.database import Writing
 from sidecar.store.turns import TurnState, finish_turn
 
 log = structlog.get_logger("sidecar.chat")
@@ -78,13 +81,19 @@ class Marks:
 class ChatSession:
     """One ``chat:stream`` call."""
 
-    def __init__(self, parts: ChatParts, params: ChatStreamParams, active: ActiveStream) -> None:
+    def __init__(self, parts: ChatParts, params: ChatStreamParams, start: TurnStart, active: ActiveStream) -> None:
         self._parts = parts
         self._params = params
+        self._start = start
         self._active = active
         self._stream_id = str(uuid.uuid4())
         self._marks = Marks()
         self._calls: list[tuple[Reservation, SettledCall]] = []
+        self._early_fallbacks: list[ModelFallback] = []
+        """Take-overs before the first chunk, which has to come first."""
+        self._opened = anyio.Event()
+        """Set when the turn is on the disk and the host has its first chunk."""
+        self._accepting: Writing[Turn | Replayed]
         self._turn: Turn
         self._prepared: PreparedPrompt
         self._view: StreamView
@@ -99,7 +108,6 @@ class ChatSession:
         accepted = await self._accept()
         if isinstance(accepted, Replayed):
             return accepted.chat_id
-        self._turn = accepted
         failure: SidecarError | None = None
         try:
             with self._active.scope as scope:
@@ -116,36 +124,38 @@ class ChatSession:
     # --- before the stream ---------------------------------------------------------------------------------------
 
     async def _accept(self) -> Turn | Replayed:
-        """Commit the turn, then introduce the stream to the host. Not cancellable half-way: a committed turn always
-        gets its stream and its terminal notification."""
+        """Write the turn down. Not cancellable half-way: a committed turn always gets its stream and its terminal
+        notification.
+
+        What was written is known before it is on the disk. The model is asked in between, and the host hears of the
+        turn when the disk has it (``_open``): the first word does not wait for both, one after the other.
+        """
         params, parts = self._params, self._parts
         with anyio.CancelScope(shield=True):
-            chat = await parts.database.read(lambda connection: load_chat(connection, params.chat_id))
-            if chat is None:
-                raise chat_not_found(params.chat_id)
-            prepared = self._prepared = await parts.planner.prepare(params, chat)
+            prepared = self._prepared = await parts.planner.prepare(params, self._start.chat)
             hash_ = content_hash(params)
-            turn = await parts.database.write(
+            self._accepting = parts.database.begin_write(
                 lambda connection: accept(
                     connection, params, stream_id=self._stream_id, prompt=prepared.stored, hash_=hash_
                 )
             )
-            if isinstance(turn, Replayed):
-                return turn
+            turn = await self._accepting.value()
+        if isinstance(turn, Turn):
             self._marks.mark("accept")
-            model = await parts.planner.effective_model(params)
-            self._introduce(turn, model, list(prepared.warnings))
+            self._make_ready(turn)
         return turn
 
-    def _introduce(self, turn: Turn, model: ModelRef, warnings: list[str]) -> None:
+    def _make_ready(self, turn: Turn) -> None:
+        """Everything the stream is told with; nothing of it is told yet."""
+        self._turn = turn
         self._ending = Ending(
             chat_id=turn.chat.id,
             stream_id=self._stream_id,
             message_id=turn.assistant_message_id,
-            model=model,
+            model=self._parts.planner.effective_model(self._params, self._start),
             context_window=128_000,
             limits=NOT_ASKED_YET,
-            warnings=warnings,
+            warnings=list(self._prepared.warnings),
         )
         self._view = StreamView(
             chat_id=turn.chat.id,
@@ -155,14 +165,32 @@ class ChatSession:
             open_lane=self._parts.open_lane,
         )
         self._autosave = Autosave(self._parts.database, turn.assistant_message_id, lambda: self._view.answer.value)
-        self._view.first_chunk(model)
+
+    async def _open(self) -> None:
+        """Introduce the stream to the host, once, as soon as the turn is on the disk. Raises ``StoreError``."""
+        await self._accepting.committed()
+        if self._opened.is_set():
+            return
+        self._marks.mark("committed")
+        self._view.first_chunk(self._ending.model)
+        self._opened.set()
+        for params in self._early_fallbacks:
+            self._view.lane.announce("model:fallback", params)
 
     # --- the stream ----------------------------------------------------------------------------------------------
 
     async def _answer(self) -> SidecarError | None:
         """The whole answer. Domain failures are returned, not raised, so that no task group wraps them."""
         failure: SidecarError | None = None
+
+        async def open_() -> None:
+            try:
+                await self._open()
+            except StoreError:
+                tasks.cancel_scope.cancel()  # ``_conclude`` meets the same error, and raises it
+
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(open_)
             tasks.start_soon(self._autosave.run)
             try:
                 await self._converse()
@@ -172,7 +200,7 @@ class ChatSession:
         return failure
 
     async def _converse(self) -> None:
-        plan = await self._parts.planner.plan(self._params, self._prepared, self._turn)
+        plan = await self._parts.planner.plan(self._params, self._prepared, self._turn, self._start)
         self._marks.mark("context")
         self._ending.engine = plan.engine
         self._ending.warnings.extend(plan.warnings)
@@ -219,7 +247,7 @@ class ChatSession:
 
         usage: Usage | None = None
         earlier, before = len(self._ending.attempts), self._view.answer.length_utf16
-        reservation = await self._parts.meter.reserve(plan.candidates[0])
+        reservation = await self._parts.meter.reserve(plan.candidates[0], self._start.settings)
         if reservation.warning is not None:
             self._ending.warnings.append(reservation.warning)
         routed = self._parts.caller.run(
@@ -227,6 +255,7 @@ class ChatSession:
         )
         try:
             async with routed:
+                await self._opened.wait()
                 async for batch in routed:
                     usage = self._take(batch, on_text, on_reasoning) or usage
         except SidecarError as error:
@@ -290,12 +319,16 @@ class ChatSession:
             to=ModelRef(to.provider, to.model),
             code=code,
         )
-        self._view.lane.announce("model:fallback", params)
+        if self._opened.is_set():
+            self._view.lane.announce("model:fallback", params)
+        else:
+            self._early_fallbacks.append(params)
 
     # --- the farewell --------------------------------------------------------------------------------------------
 
     async def _conclude(self, failure: SidecarError | None, *, cancelled: bool) -> int | str:
-        """Save, tell, record. Runs shielded, exactly once."""
+        """Save, tell, record. Runs shielded, exactly once. Raises ``StoreError`` for a turn that was never accepted."""
+        await self._open()
         ending = self._ending
         text = self._view.answer.finish()
         if cancelled:
@@ -305,11 +338,13 @@ class ChatSession:
         state: TurnState = "cancelled" if cancelled else "errored" if failure is not None else "completed"
         summary = chat_summary(text) if state == "completed" else None
         ending.summary = summary
+        settings = await self._parts.settings_now()
+        for reservation, call in self._calls:
+            self._parts.meter.note(reservation, call, settings)
         failure = await self._save(text, summary, state) or failure
-        await self._settle_reservations()
         if failure is None and not cancelled:
-            failure = await self._apply(text, summary)
-        today = await self._parts.meter.today()
+            failure = await self._apply(text, summary, settings)
+        today = self._parts.meter.today_so_far(settings)
         ending.limits, ending.upgrade_prompt = today.limits, today.upgrade_prompt
         self._log(state, failure)
         self._tell(failure, cancelled=cancelled)
@@ -323,31 +358,32 @@ class ChatSession:
         else:
             self._view.last(END, lambda seq: end_notification(ending, seq, was_cancelled=cancelled))
 
-    async def _settle_reservations(self) -> None:
-        """Every call that was answered, whole or in part, counts; the others give their place back."""
-        for reservation, call in self._calls:
-            await self._parts.meter.settle(reservation, call)
-
     async def _save(self, text: str, summary: str | None, state: TurnState) -> SidecarError | None:
+        """Text, title, how the turn ended and what it counts: one transaction."""
         turn, stream_id = self._turn, self._stream_id
+        counted = self._parts.meter.unwritten()
 
-        def work(connection: Any) -> None:
+        def work(connection: sqlite3.Connection) -> Tally:
             save_content(connection, turn.assistant_message_id, text)
             if summary:
                 set_title_if_null(connection, turn.chat.id, summary)
             finish_turn(connection, stream_id, state)
+            return counted.write(connection)
 
         try:
-            await self._parts.database.write(work)
+            counted.written(await self._parts.database.write(work))
         except StoreError as error:
             return error
         return None
 
-    async def _apply(self, text: str, summary: str | None) -> SidecarError | None:
+    async def _apply(self, text: str, summary: str | None, settings: AppSettings) -> SidecarError | None:
         """Ask the host to carry the answer out, when the user wants that without being asked (app contract 7.15)."""
         if not is_complete(text, self._ending.finish_reason):
             return None
-        result = await apply_response(self._parts, self._turn, text, summary, self._prepared.attachments)
+        chosen = ChatSettings.of(settings)
+        result = await apply_response(
+            self._parts, chosen, self._turn, text, summary=summary, attachments=self._prepared.attachments
+        )
         if isinstance(result, SidecarError):
             return result
         if result is not None:

@@ -7,6 +7,7 @@ the call goes in ``planner``. A source that fails leaves its part out and a note
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ import structlog
 from protocol.chat import ChatStreamParams, MessageRow
 from sidecar.chat.attachments import AttachmentStore, HeldElements
 from sidecar.chat.context import (
+    AiRules,
     Codebase,
     ContextFile,
     ContextRule,
@@ -127,9 +129,11 @@ class PromptSources:
     async def gather(self, draft: Draft, settings: AppSettings, *, engine: bool) -> Gathered:
         """Everything for one model call. ``engine``: the code base travels as data beside the messages."""
         apps = await self._mentioned(draft)
-        codebase = await self.codebase(draft, settings, engine=engine)
+        codebase = await self.codebase(draft, settings, engine=engine, with_rules=True)
         others = [(app.name, await self._other(app, settings)) for app in apps]
-        system, substitutions, warnings = await self._system(draft, settings, [app.name for app in apps])
+        folder = app_directory(draft.chat.app.path, apps_root=self._apps_root)
+        rules = codebase.rules or await read_ai_rules(folder, cache=self._files)
+        system, substitutions, warnings = await self._system(draft, settings, [app.name for app in apps], rules, folder)
         summarise = is_summarise(draft.raw_prompt)
         inputs = PromptInputs(
             system=system,
@@ -147,9 +151,18 @@ class PromptSources:
         )
 
     async def codebase(
-        self, draft: Draft, settings: AppSettings, *, engine: bool, virtual: VirtualFiles | None = None
+        self,
+        draft: Draft,
+        settings: AppSettings,
+        *,
+        engine: bool,
+        virtual: VirtualFiles | None = None,
+        with_rules: bool = False,
     ) -> Codebase:
-        """The app's files, or those of the request; ``virtual`` lays an unapplied answer over them."""
+        """The app's files, or those of the request; ``virtual`` lays an unapplied answer over them.
+
+        ``with_rules``: its AI_RULES.md too, where the folder is read at all.
+        """
         if draft.files is not None:
             return provided_codebase(draft.files, smart_context=_smart_context(settings))
         paths = draft.prepared.component_paths
@@ -161,6 +174,7 @@ class PromptSources:
             smart_context=_smart_context(settings),
             engine_files=engine,
             cache=self._files,
+            with_rules=with_rules,
             test_build=self._test_build,
         )
 
@@ -198,11 +212,9 @@ class PromptSources:
     # --- the system prompt ---------------------------------------------------------------------------------------
 
     async def _system(
-        self, draft: Draft, settings: AppSettings, app_names: Sequence[str]
+        self, draft: Draft, settings: AppSettings, app_names: Sequence[str], rules: AiRules, folder: Path
     ) -> tuple[str, dict[str, str], list[str]]:
         """The system prompt, the host's substitutions, and notes."""
-        folder = app_directory(draft.chat.app.path, apps_root=self._apps_root)
-        rules = await read_ai_rules(folder, cache=self._files)
         answer, warnings = await self._host_prompt(draft, settings, app_names, str(folder))
         host_prompt = draft.host_prompt if draft.host_prompt is not None else answer.get("systemPrompt")
         text = system_prompt(

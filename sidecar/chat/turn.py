@@ -14,7 +14,7 @@ import msgspec
 
 from protocol.chat import ChatStreamParams
 from sidecar.errors import Conflict, InvalidParams, NotFound
-from sidecar.store.chats import Turn, drop_last_exchange, insert_turn, load_chat
+from sidecar.store.chats import Turn, chat_exists, drop_last_exchange, insert_turn, load_chat
 from sidecar.store.turns import AcceptedTurn, create_turn_table, intent_hash, record_turn
 
 MAX_INTENT_CHARS: Final = 256
@@ -57,7 +57,7 @@ def accept(
             return Replayed(params.chat_id)
         if known is not None:
             raise conflicting_intent(params)
-    if load_chat(connection, params.chat_id) is None:
+    if not chat_exists(connection, params.chat_id):
         raise chat_not_found(params.chat_id)
     if params.redo:
         drop_last_exchange(connection, params.chat_id)

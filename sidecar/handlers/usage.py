@@ -19,6 +19,7 @@ from sidecar.handlers.params import convert
 from sidecar.routing.advisor import ModelAdvisor
 from sidecar.routing.meter import Meter
 from sidecar.rpc.router import Handler
+from sidecar.settings.store import SettingsStore
 
 
 class UsageHandlers:
@@ -27,11 +28,13 @@ class UsageHandlers:
     def __init__(
         self,
         meter: Meter,
+        settings: SettingsStore,
         health: Callable[[bool], Awaitable[HealthResult]],
         analytics: Analytics,
         advisor: ModelAdvisor,
     ) -> None:
         self._meter = meter
+        self._settings = settings
         self._health_now = health
         self._analytics = analytics
         self._advisor = advisor
@@ -47,7 +50,7 @@ class UsageHandlers:
         }
 
     async def _usage(self, _: dict[str, Any]) -> UsageResult:
-        today = await self._meter.today()
+        today = await self._meter.today(await self._settings.load())
         return UsageResult(
             usage=today.limits, tier=today.tier, resets_at=today.resets_at, upgrade_prompt=today.upgrade_prompt
         )

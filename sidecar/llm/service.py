@@ -26,6 +26,7 @@ from sidecar.routing.meter import Meter
 from sidecar.routing.recording import SettledCall, prompt_units
 from sidecar.routing.resolve import Route
 from sidecar.routing.runner import Router
+from sidecar.settings.values import AppSettings
 
 PART: Final = "llm:part"
 MAX_ID_CHARS: Final = 256
@@ -36,27 +37,30 @@ OpenLane = Callable[[str, Callable[[int], Any], float], Any]
 
 
 class LlmService:
-    """The calls of this process. ``route`` finds the candidates."""
+    """The calls of this process.
+
+    ``settings`` are read afresh for each (raises ``FeatureDisabled``); ``route`` finds the candidates.
+    """
 
     def __init__(
         self,
         *,
         caller: Router,
-        route: Callable[[ModelChoice], Awaitable[Route]],
+        route: Callable[[ModelChoice, AppSettings], Awaitable[Route]],
         open_lane: OpenLane,
-        check_enabled: Callable[[], Awaitable[None]],
+        settings: Callable[[], Awaitable[AppSettings]],
         meter: Meter,
     ) -> None:
         self._caller = caller
         self._route = route
         self._open_lane = open_lane
-        self._check_enabled = check_enabled
+        self._settings = settings
         self._meter = meter
         self._running: dict[str, tuple[anyio.CancelScope, anyio.Event]] = {}
 
     async def stream(self, params: wire.LlmStreamParams) -> wire.LlmStreamResult:
         """Make the call. Raises what made it fail, after the ``error`` part said the same."""
-        await self._check_enabled()
+        settings = await self._settings()
         if not 0 < len(params.call_id) <= MAX_ID_CHARS:
             raise InvalidParams(f"callId must have 1 to {MAX_ID_CHARS} characters.", path="callId")
         if params.call_id in self._running:
@@ -64,7 +68,7 @@ class LlmService:
         scope, done = anyio.CancelScope(), anyio.Event()
         self._running[params.call_id] = (scope, done)
         try:
-            return await self._run(params, scope)
+            return await self._run(params, settings, scope)
         finally:
             del self._running[params.call_id]
             done.set()
@@ -83,17 +87,18 @@ class LlmService:
         for call_id in list(self._running):
             await self.cancel(call_id)
 
-    async def _run(self, params: wire.LlmStreamParams, scope: anyio.CancelScope) -> wire.LlmStreamResult:
+    async def _run(
+        self, params: wire.LlmStreamParams, settings: AppSettings, scope: anyio.CancelScope
+    ) -> wire.LlmStreamResult:
         out = PartLane(params.call_id, self._open_lane)
         call = _Call(params)
         failure: SidecarError | None = None
         try:
             with scope:
                 try:
-                    route = await self._route(
-                        ModelChoice(params.model.provider, params.model.name, params.model.custom_model_id)
-                    )
-                    await self._stream(call, route, out)
+                    model = params.model
+                    choice = ModelChoice(model.provider, model.name, model.custom_model_id)
+                    await self._stream(call, await self._route(choice, settings), settings, out)
                 except SidecarError as error:
                     failure = error
         except anyio.get_cancelled_exc_class():
@@ -108,8 +113,8 @@ class LlmService:
             out.emit(part)
         return call.result()
 
-    async def _stream(self, call: _Call, route: Route, out: PartLane) -> None:
-        reservation = await self._meter.reserve(route.targets[0])
+    async def _stream(self, call: _Call, route: Route, settings: AppSettings, out: PartLane) -> None:
+        reservation = await self._meter.reserve(route.targets[0], settings)
         routed = self._caller.run(route.targets, call.make, allow_fallback=route.allow_fallback)
         try:
             async with routed:
@@ -129,7 +134,7 @@ class LlmService:
                 answer_units=call.builder.answer_units,
             )
             with anyio.CancelScope(shield=True):
-                await self._meter.settle(reservation, done)
+                await self._meter.settle(reservation, done, settings)
 
 
 class _Call:

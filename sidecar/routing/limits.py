@@ -101,6 +101,8 @@ class _Row(msgspec.Struct):
 
 def create_limit_tables(connection: sqlite3.Connection) -> None:
     """``sidecar_limits``: one row per request of the last days. ``day`` counts UTC days since 1970."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sidecar_limits_day'").fetchone() is not None:
+        return
     connection.execute(
         "CREATE TABLE IF NOT EXISTS sidecar_limits (id TEXT PRIMARY KEY, day INTEGER NOT NULL, paid INTEGER NOT NULL,"
         " tokens INTEGER NOT NULL, settled INTEGER NOT NULL, created_at INTEGER NOT NULL)"
@@ -123,19 +125,54 @@ class Reservation:
         self.warning = warning
         """A sentence for the user when the count is kept in memory only."""
 
+    def settle(self, tokens: int | None, *, target: Target | None = None) -> None:
+        """In memory: the call used ``tokens``, or came to nothing and does not count (None).
+
+        ``target`` says who answered in the end, where that may differ. ``TierLimiter.unwritten`` has the rest.
+        """
+        if not self._open:
+            return
+        self._open = False
+        if tokens is None:
+            self._limiter._forget(self._row)
+            return
+        paid = self._row.paid if target is None else is_paid(target)
+        row = msgspec.structs.replace(self._row, tokens=max(0, tokens), settled=True, paid=paid)
+        self._limiter._pending[row.id] = row
+
     async def commit(self, tokens: int, *, target: Target | None = None) -> None:
-        """The call was made and used ``tokens``; ``target`` says who answered in the end, where that may differ."""
+        """``settle``, and write it down."""
         if self._open:
-            self._open = False
-            paid = self._row.paid if target is None else is_paid(target)
-            row = msgspec.structs.replace(self._row, tokens=max(0, tokens), settled=True, paid=paid)
-            await self._limiter._settle(row)
+            self.settle(tokens, target=target)
+            await self._limiter.flush()
 
     async def release(self) -> None:
         """The call came to nothing: it does not count."""
         if self._open:
-            self._open = False
-            await self._limiter._forget(self._row)
+            self.settle(None)
+            await self._limiter.flush()
+
+
+class Unwritten(msgspec.Struct, frozen=True):
+    """What the limiter has in memory only, to be written in a transaction of its own or of another writer.
+
+    ``write`` raises ``sqlite3.Error``; call ``written`` with its result when the transaction was committed. A
+    transaction that fails loses nothing: the same rows are unwritten next time.
+    """
+
+    limiter: TierLimiter
+    rows: dict[str, _Row]
+    dropped: frozenset[str]
+    now: int
+
+    def write(self, connection: sqlite3.Connection) -> Tally:
+        """On the writer's thread."""
+        return _prepared(connection, self.rows, self.now, self.dropped)
+
+    def written(self, tally: Tally) -> None:
+        """On the event loop."""
+        self.limiter._written(self.rows, self.now, tally)
+        self.limiter._dropped -= self.dropped
 
 
 class TierLimiter:
@@ -149,6 +186,8 @@ class TierLimiter:
         self._clock = clock
         self._pending: dict[str, _Row] = {}
         """Rows the database does not have yet."""
+        self._dropped: set[str] = set()
+        """Ids of rows that are to be deleted: their calls came to nothing."""
         self._known: tuple[int, Tally] = (0, Tally())
         """The day and tally last read from the database."""
 
@@ -186,7 +225,7 @@ class TierLimiter:
             )
 
         def work(connection: sqlite3.Connection) -> tuple[Tally, bool]:
-            tally = _prepared(connection, pending, now)
+            tally = _prepared(connection, pending, now, frozenset())
             if fits(tally):
                 _save(connection, [row])
                 return _plus(tally, [row], now), True
@@ -205,7 +244,8 @@ class TierLimiter:
             warning = f"Today's usage is counted until Scalix is closed only. {error.message}"
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
-                await self._forget(row)
+                self._forget(row)
+                await self.flush()
             raise
         if not free:
             raise self._refusal(tier, requests, tally, now)
@@ -220,6 +260,11 @@ class TierLimiter:
             self._known = (_day(now), stored)
         except StoreError:
             pass
+        return self.latest(tier, metered=metered, enforced=enforced)
+
+    def latest(self, tier: Tier, *, metered: bool, enforced: bool = True) -> Usage:
+        """Today's figures as far as this process knows them: exact right after something was written."""
+        now = int(self._clock())
         tally = self._in_memory(now)
         limit = self._limits.of(tier)[0] if metered and enforced else None
         remaining = None if limit is None else max(0, limit - tally.paid_requests)
@@ -227,29 +272,26 @@ class TierLimiter:
 
     # --- settling --------------------------------------------------------------------------------------------------
 
-    async def _settle(self, row: _Row) -> None:
-        self._pending[row.id] = row
+    def unwritten(self) -> Unwritten:
+        """What was settled since it was last written down."""
         now = int(self._clock())
-        pending = self._pending_now(now)
+        return Unwritten(self, self._pending_now(now), frozenset(self._dropped), now)
+
+    async def flush(self) -> None:
+        """Write down what was settled; kept in memory where the database cannot take it."""
+        unwritten = self.unwritten()
+        if not (unwritten.rows or unwritten.dropped):
+            return
         try:
-            tally = await self._write(lambda connection: _prepared(connection, pending, now))
+            tally = await self._write(unwritten.write)
         except StoreError:
             return
-        self._written(pending, now, tally)
+        unwritten.written(tally)
 
-    async def _forget(self, row: _Row) -> None:
+    def _forget(self, row: _Row) -> None:
         self._pending.pop(row.id, None)
-        if not row.paid:
-            return
-
-        def work(connection: sqlite3.Connection) -> None:
-            create_limit_tables(connection)
-            connection.execute("DELETE FROM sidecar_limits WHERE id = ?", (row.id,))
-
-        try:
-            await self._write(work)
-        except StoreError:
-            return  # it expires by itself
+        if row.paid:
+            self._dropped.add(row.id)
 
     def _pending_now(self, now: int) -> dict[str, _Row]:
         """The rows to write down: what is settled or limited. Long past days are dropped."""
@@ -305,9 +347,10 @@ class TierLimiter:
 # --- rows ----------------------------------------------------------------------------------------------------------
 
 
-def _prepared(connection: sqlite3.Connection, pending: dict[str, _Row], now: int) -> Tally:
-    """Write down ``pending``, drop what is stale or old, and count."""
+def _prepared(connection: sqlite3.Connection, pending: dict[str, _Row], now: int, dropped: frozenset[str]) -> Tally:
+    """Write down ``pending``, drop what is stale or old or came to nothing, and count."""
     create_limit_tables(connection)
+    connection.executemany("DELETE FROM sidecar_limits WHERE id = ?", [(identifier,) for identifier in dropped])
     _save(connection, pending.values())
     connection.execute(
         "DELETE FROM sidecar_limits WHERE day < ? OR (settled = 0 AND abs(created_at - ?) > ?)",
@@ -331,18 +374,19 @@ def _tally_stored(connection: sqlite3.Connection, now: int, without: set[str]) -
     ).fetchone()
     if exists is None:
         return Tally()
-    rows = connection.execute(
-        "SELECT id, day, paid, tokens, settled, created_at FROM sidecar_limits WHERE day BETWEEN ? AND ?",
-        (_day(now), _day(now) + 1),
+    marks = ",".join("?" * len(without))
+    query = (
+        "SELECT COUNT(*), TOTAL(tokens), TOTAL(paid), TOTAL(CASE WHEN paid THEN tokens END) FROM sidecar_limits"  # noqa: S608 - marks only
+        f" WHERE day BETWEEN ? AND ? AND (settled OR abs(created_at - ?) <= ?) AND id NOT IN ({marks})"
     )
-    found = (_Row(str(r[0]), int(r[1]), bool(r[2]), int(r[3]), bool(r[4]), int(r[5])) for r in rows)
-    return _plus(Tally(), (row for row in found if row.id not in without), now)
+    row = connection.execute(query, (_day(now), _day(now) + 1, now, STALE_S, *without)).fetchone()
+    return Tally(*map(int, row))
 
 
 def _plus(tally: Tally, rows: Iterable[_Row], now: int) -> Tally:
-    """``tally`` with those of ``rows`` that count today.
+    """``tally`` with those of ``rows`` that count today, by the rule of ``_tally_stored``.
 
-    So do rows of tomorrow: they were written before the clock was set back, and setting it back gives nothing back.
+    Rows of tomorrow do: they were written before the clock was set back, and setting it back gives nothing back.
     """
     requests, tokens = tally.requests, tally.tokens
     paid_requests, paid_tokens = tally.paid_requests, tally.paid_tokens

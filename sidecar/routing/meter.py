@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import msgspec
 
 from protocol.chat import LimitsReport
@@ -9,9 +11,10 @@ from sidecar.catalog.prices import PriceList
 from sidecar.engines.base import Target
 from sidecar.engines.base import Usage as Tokens
 from sidecar.routing.inputs import Environment
-from sidecar.routing.limits import Reservation, Tier, TierLimiter
+from sidecar.routing.limits import Reservation, Tier, TierLimiter, Unwritten
+from sidecar.routing.limits import Usage as Used
 from sidecar.routing.recording import SettledCall, counted, entries_of
-from sidecar.settings.store import SettingsStore
+from sidecar.settings.values import AppSettings
 from sidecar.store.ledger import Ledger
 
 
@@ -25,13 +28,18 @@ class Today(msgspec.Struct, frozen=True):
     """Whether to offer Pro: on the free tier, when nothing remains of what Scalix pays for."""
 
 
+class _Wanted(TypedDict):
+    tier: Tier
+    metered: bool
+    enforced: bool
+
+
 class Meter:
     """Counts the calls of this process. What Scalix does not pay for is counted and never refused."""
 
     def __init__(
         self,
         limiter: TierLimiter,
-        settings: SettingsStore,
         environment: Environment,
         *,
         ledger: Ledger,
@@ -40,35 +48,55 @@ class Meter:
         self._ledger = ledger
         self._prices = prices
         self._limiter = limiter
-        self._settings = settings
         self._environment = environment
 
-    async def reserve(self, target: Target) -> Reservation:
+    async def reserve(self, target: Target, settings: AppSettings) -> Reservation:
         """A place for one call. Raises ``ProviderError`` (scope ``tier``) when the day is used up."""
-        tier = await self._tier()
-        return await self._limiter.reserve(tier, target, enforced=await self._enforced())
+        return await self._limiter.reserve(_tier(settings), target, enforced=settings.features.rate_limiting)
 
     def cost(self, target: Target, usage: Tokens) -> float | None:
         """USD of one call, or None when unknown."""
         return self._prices.cost(target.provider, target.wire_model, usage)
 
-    async def settle(self, reservation: Reservation, call: SettledCall) -> None:
-        """After the call: it counts when it was answered, whole or in part, and every attempt goes into the ledger."""
-        if (await self._settings.switches()).enhanced_analytics:
+    async def settle(self, reservation: Reservation, call: SettledCall, settings: AppSettings) -> None:
+        """``note``, and write it down."""
+        self.note(reservation, call, settings)
+        await self._limiter.flush()
+
+    def note(self, reservation: Reservation, call: SettledCall, settings: AppSettings) -> None:
+        """After the call: it counts when it was answered, whole or in part, and every attempt goes into the ledger.
+
+        Kept in memory until ``unwritten`` is written.
+        """
+        if settings.features.enhanced_analytics:
             for entry in entries_of(call, self._prices, self._ledger.clock()):
                 self._ledger.record(entry)
         if call.answered:
             usage, _ = counted(call)
             tokens = usage.total_tokens or (usage.input_tokens or 0) + (usage.output_tokens or 0)
-            await reservation.commit(tokens, target=call.target)
+            reservation.settle(tokens, target=call.target)
         else:
-            await reservation.release()
+            reservation.settle(None)
 
-    async def today(self) -> Today:
-        """The figures of this UTC day."""
-        tier = await self._tier()
+    def unwritten(self) -> Unwritten:
+        """What was noted and not written down yet, for whoever writes next."""
+        return self._limiter.unwritten()
+
+    async def today(self, settings: AppSettings) -> Today:
+        """The figures of this UTC day, those of other processes included."""
+        return self._today(settings, await self._limiter.snapshot(**self._wanted(settings)))
+
+    def today_so_far(self, settings: AppSettings) -> Today:
+        """The same as of the last write: exact right after it."""
+        return self._today(settings, self._limiter.latest(**self._wanted(settings)))
+
+    def _wanted(self, settings: AppSettings) -> _Wanted:
+        tier = _tier(settings)
         metered = tier == "pro" or self._environment.get("LITE_LLM_BASE_URL") is not None
-        used = await self._limiter.snapshot(tier, metered=metered, enforced=await self._enforced())
+        return {"tier": tier, "metered": metered, "enforced": settings.features.rate_limiting}
+
+    def _today(self, settings: AppSettings, used: Used) -> Today:
+        tier = _tier(settings)
         return Today(
             limits=LimitsReport(used.requests_today, used.tokens_used, used.remaining_requests),
             tier=tier,
@@ -76,8 +104,6 @@ class Meter:
             upgrade_prompt=tier == "free" and used.remaining_requests == 0,
         )
 
-    async def _tier(self) -> Tier:
-        return "pro" if (await self._settings.load()).pro_enabled else "free"
 
-    async def _enforced(self) -> bool:
-        return (await self._settings.switches()).rate_limiting
+def _tier(settings: AppSettings) -> Tier:
+    return "pro" if settings.pro_enabled else "free"

@@ -82,8 +82,15 @@ class SettingsStore:
         """
         snapshot, values = await self._unlocked()
         if snapshot.typed is None or snapshot.typed.locked_secrets:
-            snapshot.typed = app_settings(values, self._vault, self._environ, snapshot.warnings)
+            features = features_in(_switch_values(snapshot.document))
+            snapshot.typed = app_settings(values, self._vault, self._environ, features, snapshot.warnings)
         return snapshot.typed
+
+    async def load_enabled(self) -> AppSettings:
+        """``load``, for a user whom the sidecar serves. Raises ``FeatureDisabled`` for one whom the old path does."""
+        settings = await self.load()
+        check_enabled(settings.features, settings.telemetry_user_id, self._environ)
+        return settings
 
     async def get_for_host(self) -> dict[str, Any]:
         """The result of ``get-user-settings``: defaults filled in, secrets opened, those that are locked left out.

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from sidecar.secret import SecretText
+from sidecar.settings.rollout import Features
 from sidecar.settings.secrets import Vault
 
 
@@ -34,8 +35,9 @@ class ProviderSettings(msgspec.Struct, frozen=True):
 class AppSettings(msgspec.Struct, frozen=True):
     """What routing and chat need. Absent optionals are None or the app's own default.
 
-    ``warnings`` are sentences naming settings that fell back, ``locked_secrets`` the paths of secrets that could not be
-    opened. ``pro_key_of_environment`` is ``SCALIX_PRO_API_KEY``.
+    ``features`` are the switches and the share of the rollout. ``warnings`` are sentences naming settings that fell
+    back, ``locked_secrets`` the paths of secrets that could not be opened. ``pro_key_of_environment`` is
+    ``SCALIX_PRO_API_KEY``.
     """
 
     selected_model: SelectedModel
@@ -54,6 +56,7 @@ class AppSettings(msgspec.Struct, frozen=True):
     auto_fallback: bool | None = None
     continue_interrupted: bool = False
     pro_key_of_environment: SecretText | None = None
+    features: Features = Features()
     warnings: tuple[str, ...] = ()
     locked_secrets: tuple[str, ...] = ()
 
@@ -70,7 +73,7 @@ class AppSettings(msgspec.Struct, frozen=True):
 
 
 def app_settings(
-    values: Mapping[str, Any], vault: Vault, environ: Mapping[str, str], warnings: tuple[str, ...]
+    values: Mapping[str, Any], vault: Vault, environ: Mapping[str, str], features: Features, warnings: tuple[str, ...]
 ) -> AppSettings:
     """``values`` are valid settings over the defaults; secrets must have been unlocked before."""
     model = values["selectedModel"]
@@ -95,6 +98,7 @@ def app_settings(
         auto_fallback=values.get("autoFallback"),
         continue_interrupted=values.get("continueInterrupted", False),
         pro_key_of_environment=SecretText(pro_key) if pro_key else None,
+        features=features,
         warnings=warnings,
         locked_secrets=vault.locked(values),
     )

@@ -7,6 +7,7 @@ has whole seconds (app contract 16, quirk 23).
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,10 +58,17 @@ def load_chat(connection: sqlite3.Connection, chat_id: int) -> ChatRecord | None
     )
 
 
+def chat_exists(connection: sqlite3.Connection, chat_id: int) -> bool:
+    """Whether ``load_chat`` would find it."""
+    found = connection.execute("SELECT 1 FROM chats JOIN apps ON apps.id = chats.app_id WHERE chats.id = ?", (chat_id,))
+    return found.fetchone() is not None
+
+
 def load_messages(connection: sqlite3.Connection, chat_id: int) -> list[MessageRow]:
     """The chat's messages, oldest first."""
     rows = connection.execute("SELECT * FROM messages WHERE chat_id = ? ORDER BY created_at, id", (chat_id,))
-    return [_message_row(row) for row in rows]
+    known = {column[0] for column in rows.description}
+    return [_message_row(row, known) for row in rows]
 
 
 def load_apps(connection: sqlite3.Connection) -> list[AppRow]:
@@ -132,8 +140,7 @@ def _app_row(row: sqlite3.Row) -> AppRow:
     )
 
 
-def _message_row(row: sqlite3.Row) -> MessageRow:
-    known = set(row.keys())
+def _message_row(row: sqlite3.Row, known: Collection[str]) -> MessageRow:
     return MessageRow(
         id=row["id"],
         chat_id=row["chat_id"],

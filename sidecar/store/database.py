@@ -10,6 +10,7 @@ Journal mode is left as the app set it.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import queue
 import sqlite3
@@ -20,7 +21,6 @@ from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import anyio
-import anyio.lowlevel
 import anyio.to_thread
 
 from sidecar.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreadable
@@ -49,24 +49,84 @@ class DatabaseStatus:
     writable: bool
 
 
-class _Job(Generic[T]):
-    """One unit of work and the event-loop side waiting for it."""
+class _Outcome(Generic[T]):
+    """What a worker thread hands to the tasks that wait for it.
 
-    __slots__ = ("done", "error", "token", "value", "work")
+    It goes to the loop by ``call_soon_threadsafe``: the worker does not wait until the loop has taken it, which a
+    turn would pay a dozen times.
+    """
 
-    def __init__(self, work: Callable[[sqlite3.Connection], T], token: Any) -> None:
-        self.work = work
-        self.token = token
-        self.done = anyio.Event()
-        self.value: T | None = None
-        self.error: BaseException | None = None
+    __slots__ = ("_error", "_known", "_loop", "_settled", "_value")
 
-    def resolve(self) -> None:
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._known = anyio.Event()
+        self._settled = False
+        self._value: T | None = None
+        self._error: BaseException | None = None
+
+    async def get(self) -> T:
+        """Wait for the value. Raises the error instead."""
+        await self._known.wait()
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]
+
+    def settle(self, value: T | None, error: BaseException | None = None) -> None:
+        """Called on the worker's thread; the first call counts."""
+        if self._settled:
+            return
+        self._settled, self._value, self._error = True, value, error
         try:
-            anyio.from_thread.run_sync(self.done.set, token=self.token)
-        except (RuntimeError, anyio.RunFinishedError):
+            self._loop.call_soon_threadsafe(self._known.set)
+        except RuntimeError:
             # The loop is gone: nobody waits any more, and the work itself is committed.
             return
+
+
+class Reading(Generic[T]):
+    """A read under way, for a caller who has something else to wait for in the meantime."""
+
+    def __init__(self, done: _Outcome[T]) -> None:
+        self._done = done
+
+    async def value(self) -> T:
+        """What the work returned. Raises what ``Database.read`` raises."""
+        return await self._done.get()
+
+
+class Writing(Generic[T]):
+    """A transaction under way: what it wrote is known before it is on the disk.
+
+    ``value`` waits for what the work returned, ``committed`` for the commit. Both raise what went wrong; the commit
+    may fail after the work has succeeded.
+    """
+
+    def __init__(self, early: _Outcome[T], done: _Outcome[T]) -> None:
+        self._early = early
+        self._done = done
+
+    async def value(self) -> T:
+        """What the work returned, not committed yet."""
+        return await self._early.get()
+
+    async def committed(self) -> T:
+        """The same, on the disk."""
+        return await self._done.get()
+
+
+class _Job(Generic[T]):
+    """One unit of work and where its outcome goes."""
+
+    __slots__ = ("outcomes", "work")
+
+    def __init__(self, work: Callable[[sqlite3.Connection], T], *outcomes: _Outcome[T]) -> None:
+        self.work = work
+        self.outcomes = outcomes
+
+    def settle(self, value: T | None, error: BaseException | None = None) -> None:
+        for outcome in self.outcomes:
+            outcome.settle(value, error)
 
 
 class _Worker(threading.Thread):
@@ -86,16 +146,18 @@ class _Worker(threading.Thread):
 
     def run(self) -> None:
         while (job := self._jobs.get()) is not None:
+            value: Any = None
+            failure: BaseException | None = None
             try:
-                job.value = job.work(self._open())
+                value = job.work(self._open())
             except sqlite3.Error as error:
-                job.error = translate(error, self._path)
-                if isinstance(job.error, DatabaseUnreadable):
-                    self._close()
+                failure = translate(error, self._path)
             except BaseException as error:  # noqa: BLE001 - carried to the awaiting task, raised there
-                job.error = error
+                failure = error
             self._roll_back()
-            job.resolve()
+            if isinstance(failure, DatabaseUnreadable):
+                self._close()
+            job.settle(value, failure)
         self._close()
 
     def _roll_back(self) -> None:
@@ -159,27 +221,28 @@ class Database:
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` on the reading connection; writing there fails."""
-        return await self._run("read", work)
+        return await self.begin_read(work).value()
+
+    def begin_read(self, work: Callable[[sqlite3.Connection], T]) -> Reading[T]:
+        """``read`` without waiting yet: reads that were begun together cost one wait."""
+        done = _Outcome[T]()
+        self._worker("read").put(_Job(work, done))
+        return Reading(done)
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` in one immediate transaction, committed when it returns, rolled back when it raises.
 
         Raises ``DatabaseTooNew`` when the app's schema is newer than this build knows.
         """
+        done = _Outcome[T]()
+        self._worker("write").put(_Job(_transaction(work), done))
+        return await done.get()
 
-        def transaction(connection: sqlite3.Connection) -> T:
-            connection.execute("BEGIN IMMEDIATE")
-            if (schema_version(connection) or 0) > NEWEST_KNOWN_SCHEMA:
-                connection.rollback()
-                raise DatabaseTooNew(
-                    "The app's database was written by a newer version of Scalix. Update Scalix to use it; "
-                    "until then nothing is written to it."
-                )
-            value = work(connection)
-            connection.commit()
-            return value
-
-        return await self._run("write", transaction)
+    def begin_write(self, work: Callable[[sqlite3.Connection], T]) -> Writing[T]:
+        """``write``, for a caller who goes on with the value while the disk is still busy."""
+        early, done = _Outcome[T](), _Outcome[T]()
+        self._worker("write").put(_Job(_transaction(work, early.settle), early, done))
+        return Writing(early, done)
 
     async def status(self) -> DatabaseStatus:
         """Whether the database is there, its schema version, and whether this build may write it.
@@ -204,17 +267,33 @@ class Database:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(worker.join)
 
-    async def _run(self, mode: Literal["read", "write"], work: Callable[[sqlite3.Connection], T]) -> T:
+    def _worker(self, mode: Literal["read", "write"]) -> _Worker:
         worker = self._workers.get(mode)
         if worker is None:
             worker = self._workers[mode] = _Worker(self.path, mode, self._busy_timeout_ms)
             worker.start()
-        job = _Job(work, anyio.lowlevel.current_token())
-        worker.put(job)
-        await job.done.wait()
-        if job.error is not None:
-            raise job.error
-        return job.value  # type: ignore[return-value]
+        return worker
+
+
+def _transaction(
+    work: Callable[[sqlite3.Connection], T], announce: Callable[[T], None] | None = None
+) -> Callable[[sqlite3.Connection], T]:
+    """``work`` as one immediate transaction; ``announce`` gets its value before the commit."""
+
+    def transaction(connection: sqlite3.Connection) -> T:
+        connection.execute("BEGIN IMMEDIATE")
+        if (schema_version(connection) or 0) > NEWEST_KNOWN_SCHEMA:
+            raise DatabaseTooNew(
+                "The app's database was written by a newer version of Scalix. Update Scalix to use it; "
+                "until then nothing is written to it."
+            )
+        value = work(connection)
+        if announce is not None:
+            announce(value)
+        connection.commit()
+        return value
+
+    return transaction
 
 
 def _file_facts(path: Path) -> tuple[bool, bool]:

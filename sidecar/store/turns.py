@@ -52,7 +52,9 @@ class AcceptedTurn(msgspec.Struct, frozen=True):
 
 
 def create_turn_table(connection: sqlite3.Connection) -> None:
-    """Idempotent."""
+    """Idempotent, and one look where it is there: every turn calls it."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sidecar_turns_running'").fetchone() is not None:
+        return
     connection.execute(_TABLE)
     for index in _INDEXES:
         connection.execute(index)

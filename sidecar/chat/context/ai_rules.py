@@ -25,10 +25,11 @@ class AiRules(msgspec.Struct, frozen=True):
 
 async def read_ai_rules(app_dir: Path, *, cache: FileCache) -> AiRules:
     """The rules in ``app_dir``, read on a worker thread. Never raises for a bad file."""
-    return await anyio.to_thread.run_sync(_read, app_dir, abandon_on_cancel=True, limiter=cache.limiter)
+    return await anyio.to_thread.run_sync(rules_in, app_dir, abandon_on_cancel=True, limiter=cache.limiter)
 
 
-def _read(app_dir: Path) -> AiRules:
+def rules_in(app_dir: Path) -> AiRules:
+    """``read_ai_rules``, blocking."""
     try:
         data, _ = read_regular(confined(app_dir, AI_RULES_FILE), MAX_FILE_BYTES)
     except FileNotFoundError:

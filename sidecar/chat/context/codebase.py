@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio.to_thread
 import msgspec
 
+from sidecar.chat.context.ai_rules import AiRules, rules_in
 from sidecar.chat.context.cache import FileCache, FileText
 from sidecar.chat.context.choose import Chosen, by_age, by_path, choose, within_budget
 from sidecar.chat.context.format import (
@@ -57,6 +58,8 @@ class Codebase(msgspec.Struct, frozen=True, kw_only=True):
     token_estimate: int
     """Of ``text``; with smart context, of the form the engine counts (app contract 13.1)."""
     elapsed_ms: float
+    rules: AiRules | None = None
+    """The folder's rules, where they were asked for."""
 
 
 async def extract_codebase(
@@ -67,13 +70,15 @@ async def extract_codebase(
     smart_context: bool,
     engine_files: bool,
     cache: FileCache,
+    with_rules: bool = False,
     test_build: bool = False,
     limits: Limits | None = None,
 ) -> Codebase:
     """The code base in ``app_dir``.
 
     ``smart_context`` lets the rule's auto-includes count; ``engine_files`` gives ``files`` the engine's contents, in
-    which boilerplate is not left out; ``test_build`` orders by path. What cannot be read is told in ``warnings``:
+    which boilerplate is not left out; ``with_rules`` reads AI_RULES.md on the same way, which saves a turn one trip to
+    a thread; ``test_build`` orders by path. What cannot be read is told in ``warnings``:
     nothing here raises for a bad file, folder or pattern, and a missing folder has a text of its own.
     """
     extraction = _Extraction(
@@ -87,7 +92,9 @@ async def extract_codebase(
         limits=limits or Limits(),
     )
     try:
-        return await anyio.to_thread.run_sync(extraction.run, abandon_on_cancel=True, limiter=cache.limiter)
+        return await anyio.to_thread.run_sync(
+            extraction.run_with_rules if with_rules else extraction.run, abandon_on_cancel=True, limiter=cache.limiter
+        )
     finally:
         extraction.stop.set()
 
@@ -105,6 +112,11 @@ class _Extraction(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     stop: threading.Event = msgspec.field(default_factory=threading.Event)
     notes: Notes = msgspec.field(default_factory=Notes)
+
+    def run_with_rules(self) -> Codebase:
+        """``run``, and the rules."""
+        rules = rules_in(self.app_dir)
+        return msgspec.structs.replace(self.run(), rules=rules)
 
     def run(self) -> Codebase:
         """Raises ``Stopped`` when ``stop`` is set meanwhile."""
