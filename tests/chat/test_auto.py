@@ -65,6 +65,7 @@ async def test_after_an_outage_the_next_message_goes_straight_to_who_answers_als
 async def test_a_corrected_key_is_used_at_once(place: Installation) -> None:
     refused = Answer.json({"error": {"message": "API key not valid", "status": "UNAUTHENTICATED"}}, status=401)
     async with memory_host(place.folder, environment(place), **PATCH) as host:
+        await host.request("models:recommend")  # the history has been read
         assert asked(await ask(host, place)) == [("google", "ok")]
         place.provider.answer(GEMINI, refused)
         for _ in range(3):
