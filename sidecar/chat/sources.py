@@ -46,7 +46,7 @@ from sidecar.chat.prompt import (
     summarise_chat_id,
 )
 from sidecar.chat.system_prompt import TEST_SUPABASE_CONTEXT, SupabaseState, system_prompt
-from sidecar.errors import SidecarError
+from sidecar.errors import SidecarError, StoreError
 from sidecar.paths import AppPaths
 from sidecar.settings.values import AppSettings
 from sidecar.store.chats import AppRow, ChatRecord, load_apps, load_messages, load_prompts
@@ -100,10 +100,11 @@ class PromptSources:
         """Check the inputs of a turn and make the message that is stored. Raises ``InvalidParams``."""
         check_prompt(params.prompt)
         components = _components(params)
-        field = "selectedComponents" if params.selected_components else "selectedComponent"
-        component_paths = check_components(components, field=field)
+        is_list = bool(params.selected_components)
+        field = "selectedComponents" if is_list else "selectedComponent"
+        component_paths = check_components(components, field=field, is_list=is_list)
         attachments = await self._attachments.store(params.attachments or [])
-        prompts = await self._prompts(params.prompt)
+        prompts, warnings = await self._prompts(params.prompt)
         snippets: Sequence[str] = ()
         if components:
             folder = app_directory(chat.app.path, apps_root=self._apps_root)
@@ -114,15 +115,25 @@ class PromptSources:
             attachments=attachments,
             components=zip(components, snippets, strict=True) if components else (),
         )
-        return PreparedPrompt(stored=stored, attachments=attachments, component_paths=component_paths)
+        return PreparedPrompt(
+            stored=stored, attachments=attachments, component_paths=component_paths, warnings=warnings
+        )
 
     async def with_prompts(self, text: str) -> str:
         """``text`` with the library's prompts in the place of their references."""
-        return replace_prompt_references(text, await self._prompts(text))
+        prompts, _ = await self._prompts(text)
+        return replace_prompt_references(text, prompts)
 
-    async def _prompts(self, text: str) -> dict[int, str]:
+    async def _prompts(self, text: str) -> tuple[dict[int, str], tuple[str, ...]]:
+        """The prompts that ``text`` refers to, and a note where the library cannot be read (app contract 7.5)."""
         references = list(prompt_references(text))
-        return await self._database.read(lambda c: load_prompts(c, references)) if references else {}
+        if not references:
+            return {}, ()
+        try:
+            return await self._database.read(lambda c: load_prompts(c, references)), ()
+        except StoreError as error:
+            log.warning("the prompt library could not be read", code=error.code.value)
+            return {}, ("The prompt library could not be read; its references were left as they are.",)
 
     # --- the call ------------------------------------------------------------------------------------------------
 

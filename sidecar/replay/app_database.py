@@ -257,6 +257,13 @@ def rows(target: Target, sql: str, *arguments: Any) -> list[dict[str, Any]]:
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
+def write_lock(path: Path) -> sqlite3.Connection:
+    """A connection that holds the write lock until it is closed, on whichever thread that happens."""
+    connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    return connection
+
+
 @contextlib.contextmanager
 def _connection(target: Target) -> Iterator[sqlite3.Connection]:
     if isinstance(target, sqlite3.Connection):

@@ -138,11 +138,18 @@ class RecordedStream(msgspec.Struct, kw_only=True):
 
     # --- expected ----------------------------------------------------------------------------------------------------
 
-    def first_chunk(self) -> Json:
-        """The first chunk as it is expected."""
+    def own_prompt(self) -> tuple[int, bool]:
+        """The id of its user's row, and whether that holds the prompt as it was sent. Else it holds what the recorded
+        installation made of it: prompts of the library, components, paths of attachments."""
+        row = self.rows[-2] if len(self.rows) >= 2 else {}
+        return row.get("id", -1), row.get("content") == self.prompt
+
+    def first_chunk(self, made: set[int]) -> Json:
+        """The first chunk as it is expected. ``made``: user rows that another installation makes otherwise."""
         rows = [self._row(row) for row in self.rows]
-        if len(rows) >= 2 and self.rows[-2].get("content") != self.prompt:
-            rows[-2]["content"] = "${string}"  # prompts and components of the recorded installation are not known
+        for row, recorded in zip(rows, self.rows, strict=True):
+            if recorded["id"] in made:
+                row["content"] = f"${{string:prompt-{recorded['id']}}}"
         params = {
             "chatId": self.chat_id,
             "streamId": self.placeholder,
@@ -257,12 +264,14 @@ def _event(data: Json) -> str:
 # --- the installation ------------------------------------------------------------------------------------------------
 
 
-def installed_chats(streams: list[RecordedStream]) -> list[Json]:
-    """The chats as they were before their first recorded stream."""
+def installed_chats(streams: list[RecordedStream], others: set[int]) -> list[Json]:
+    """The chats as they were before their first recorded stream; ``others`` had none, but were there."""
     first: dict[int, RecordedStream] = {}
     for stream in streams:
         first.setdefault(stream.chat_id, stream)
-    return [{"id": chat, "title": None, "messages": _rows_before(stream)} for chat, stream in sorted(first.items())]
+    rows = {chat: _rows_before(stream) for chat, stream in first.items()}
+    chats = sorted(others | rows.keys())
+    return [{"id": chat, "title": None, "messages": rows.get(chat, [])} for chat in chats]
 
 
 def _rows_before(stream: RecordedStream) -> list[Json]:

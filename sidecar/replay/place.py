@@ -3,15 +3,18 @@
 The script's ``installation``, everything optional::
 
     {
+      "database": {"schemaVersion": 1752625491756},           of an older or newer app; {"text": "..."}: no database
       "files": {"src/App.tsx": "..."},                        of the first app's folder
-      "apps": [{"name": "app", ...columns}],                  default: one app
+      "apps": [{"name": "app", "files": {...}, ...columns}],  default: one app
       "chats": [{"title": null, "messages": [["user", "hi"], {"role": ..., "content": ..., ...columns}], ...columns}],
       "providers": [{"id": "custom::testing", "base": "/v1", "models": ["test-model", {"api_name": ..., ...}]}],
       "prompts": [["title", "content"]],
-      "settings": {...},                                      user-settings.json
+      "settings": {...},                                      user-settings.json; a string is the whole file
       "environment": {"NAME": "value"}
     }
 
+A file is its text, ``{"base64": "..."}`` or ``{"link": "target"}``; files of one app get ascending times, in their
+order.
 ``${provider}`` and ``${folder}`` are filled in. Without ``providers`` there is ``custom::testing`` with ``test-model``
 at ``${provider}/v1``; without ``chats`` one empty chat. Settings are not migrated at the start, unless the environment
 sets ``SCALIX_NO_MIGRATION`` to the empty string: that happens when nothing else is due, so its place is not fixed.
@@ -19,7 +22,9 @@ sets ``SCALIX_NO_MIGRATION`` to the empty string: that happens when nothing else
 
 from __future__ import annotations
 
+import base64
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,6 +33,7 @@ from typing import Any, Final
 import anyio.to_thread
 
 from sidecar.replay.app_database import (
+    NEWEST_SCHEMA,
     create_app_database,
     insert_app,
     insert_chat,
@@ -36,6 +42,7 @@ from sidecar.replay.app_database import (
     insert_prompt,
     insert_provider,
 )
+from sidecar.replay.format import SessionInvalid
 from sidecar.replay.match import Bindings
 from sidecar.replay.provider import ScriptedProvider
 from sidecar.replay.script import Pauses, ScriptedAnswers
@@ -43,6 +50,8 @@ from sidecar.replay.script import Pauses, ScriptedAnswers
 Json = dict[str, Any]
 
 _PROVIDERS: Final = [{"id": "custom::testing", "name": "test-provider", "base": "/v1", "models": ["test-model"]}]
+_OLDEST_FILE_S: Final = 1_700_000_000
+"""The first file's time, seconds since 1970: the code base is ordered by age, and a session must know its order."""
 
 
 class Place:
@@ -72,7 +81,31 @@ async def place_of(script: Json, folder: Path) -> AsyncIterator[Place]:
 
 
 def _install(installation: Json, place: Place) -> None:
-    create_app_database(place.database)
+    database = installation.get("database", {})
+    if "text" in database:
+        place.database.write_text(database["text"], "utf-8")
+    else:
+        create_app_database(place.database, schema_version=database.get("schemaVersion", NEWEST_SCHEMA))
+        _install_rows(installation, place)
+    for app in _apps(installation):
+        _install_files(app.get("files", {}), _app_folder(place, app))
+    if "settings" in installation:
+        settings = installation["settings"]
+        text = settings if isinstance(settings, str) else json.dumps(settings, indent=2, ensure_ascii=False)
+        (place.folder / "user-settings.json").write_text(text, "utf-8")
+
+
+def _apps(installation: Json) -> list[Json]:
+    """The apps, the installation's ``files`` with the first one."""
+    first, *others = installation.get("apps", [{"name": "app"}])
+    return [{**first, "files": {**installation.get("files", {}), **first.get("files", {})}}, *others]
+
+
+def _app_folder(place: Place, app: Json) -> Path:
+    return place.folder / "scalix-apps" / str(app["name"])
+
+
+def _install_rows(installation: Json, place: Place) -> None:
     app = _install_apps(installation, place)
     for chat in installation.get("chats", [{}]):
         columns = {key: value for key, value in chat.items() if key != "messages"}
@@ -84,23 +117,43 @@ def _install(installation: Json, place: Place) -> None:
         _install_provider(provider, place)
     for title, content in installation.get("prompts", []):
         insert_prompt(place.database, title, content)
-    if "settings" in installation:
-        text = json.dumps(installation["settings"], indent=2, ensure_ascii=False)
-        (place.folder / "user-settings.json").write_text(text, "utf-8")
 
 
 def _install_apps(installation: Json, place: Place) -> int:
-    """The apps and the first one's files; returns the first one's id."""
+    """Returns the first one's id."""
     first = 0
-    for app in installation.get("apps", [{"name": "app"}]):
-        folder = place.folder / "scalix-apps" / app["name"]
-        folder.mkdir(parents=True)
-        first = first or insert_app(place.database, **{"path": str(folder), **app})
-    for name, content in installation.get("files", {}).items():
-        file = place.folder / "scalix-apps" / installation.get("apps", [{"name": "app"}])[0]["name"] / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content, "utf-8")
+    for app in _apps(installation):
+        columns = {key: value for key, value in app.items() if key != "files"}
+        identifier = insert_app(place.database, **{"path": str(_app_folder(place, app)), **columns})
+        first = first or identifier
     return first
+
+
+def _install_files(files: Json, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for number, (name, content) in enumerate(files.items()):
+        write_file(folder / name, content)
+        when = _OLDEST_FILE_S + number
+        os.utime(folder / name, (when, when), follow_symlinks=False)
+
+
+def write_file(path: Path, content: Any) -> None:
+    """A file as a session describes it, its folders with it. Raises ``SessionInvalid``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    match content:
+        case str():
+            path.write_bytes(content.encode("utf-8", "surrogatepass"))
+        case {"base64": str(encoded)}:
+            path.write_bytes(base64.b64decode(encoded))
+        case {"link": str(target)}:
+            path.symlink_to(target)
+        case _:
+            raise SessionInvalid(f'The content of {path.name} is none of a text, "base64", "link": {content}.')
+
+
+def file_content(path: Path) -> bytes | None:
+    """What a file holds; None when there is none."""
+    return path.read_bytes() if path.exists() else None
 
 
 def _install_provider(provider: Json, place: Place) -> None:

@@ -11,6 +11,10 @@ What a ``{"do": ...}`` line may do::
                                                             members not named are not looked at
     {"do": "rows", "sql": "SELECT ...", "are": [[...]]}     what the database holds
     {"do": "sql", "sql": "UPDATE ..."}                      somebody else writes to it
+    {"do": "file", "path": "src/a.ts", "is": "..."}         what a file holds ("base64": ..., "absent": true);
+                                                            relative to ${folder}
+    {"do": "save", "path": "src/a.ts", "content": "..."}    somebody else writes it (a content as in an installation)
+    {"do": "lock"}, {"do": "unlock"}                        somebody else holds the database's write lock
     {"do": "sent", "chatId": 1, "unitsAtMost": 1000}        UTF-16 units sent after the first chunk of the newest stream
     {"do": "close-stdin"}
     {"do": "exit", "code": 0}                               the sidecar ends (after exit, or end of stdin)
@@ -19,7 +23,9 @@ What a ``{"do": ...}`` line may do::
 
 from __future__ import annotations
 
+import base64
 import json
+import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -29,13 +35,13 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from sidecar.replay.app_database import execute, rows
+from sidecar.replay.app_database import execute, rows, write_lock
 from sidecar.replay.fold import ContractBroken, Folder
 from sidecar.replay.format import Do, Expected, Incoming, Say, Session, SessionInvalid, Step
 from sidecar.replay.lanes import Arrived, Lanes
 from sidecar.replay.links import Link
 from sidecar.replay.match import OPEN, Bindings, Mismatch, UnknownPlaceholder
-from sidecar.replay.place import Place
+from sidecar.replay.place import Place, file_content, write_file
 from sidecar.transport.framing import LineFramer
 
 TIMEOUT_S: Final = 30.0
@@ -89,6 +95,8 @@ class Player:
         self._changed = anyio.Event()
         self._broken: ContractBroken | None = None
         self._ended = False
+        self._other: sqlite3.Connection | None = None
+        """Somebody else's connection, while it holds the database's write lock."""
         self._step: Step = Say(number=0, text="")
         self._said = ""
         self._verbs: dict[str, Callable[[Json], Awaitable[None]]] = {
@@ -97,6 +105,10 @@ class Player:
             "requests": self._requests,
             "rows": self._rows,
             "sql": self._sql,
+            "file": self._file,
+            "save": self._save,
+            "lock": self._lock,
+            "unlock": self._unlock,
             "sent": self._sent,
             "close-stdin": self._close_stdin,
             "exit": self._exit,
@@ -114,6 +126,8 @@ class Player:
             except (UnknownPlaceholder, SessionInvalid) as error:
                 difference = self._difference(_Differs(f"is not playable: {error}"))
             tasks.cancel_scope.cancel()
+        if self._other is not None:
+            self._other.close()
         return difference
 
     def _difference(self, found: _Differs) -> Difference:
@@ -246,6 +260,31 @@ class Player:
 
     async def _sql(self, members: Json) -> None:
         await anyio.to_thread.run_sync(execute, self._place.database, members["sql"])
+
+    async def _file(self, members: Json) -> None:
+        filled = self._bindings.fill(members["path"])
+        content = await anyio.to_thread.run_sync(file_content, self._place.folder / filled)
+        expected = {key: value for key, value in members.items() if key != "path"}
+        if list(expected) not in (["is"], ["base64"], ["absent"]):
+            raise SessionInvalid('a file "is", "base64" or "absent"')
+        got: Json = {"absent": True} if content is None else {}
+        if content is not None:
+            as_text = content.decode("utf-8", "replace")
+            got = {"is": as_text} if "is" in expected else {"base64": base64.b64encode(content).decode()}
+        self._compare(expected, got, "looks at a file", filled)
+
+    async def _save(self, members: Json) -> None:
+        path = self._place.folder / self._bindings.fill(members["path"])
+        await anyio.to_thread.run_sync(write_file, path, self._bindings.fill(members["content"]))
+
+    async def _lock(self, _members: Json) -> None:
+        self._other = await anyio.to_thread.run_sync(write_lock, self._place.database)
+
+    async def _unlock(self, _members: Json) -> None:
+        if self._other is None:
+            raise SessionInvalid("the database is not locked")
+        await anyio.to_thread.run_sync(self._other.close)
+        self._other = None
 
     async def _sent(self, members: Json) -> None:
         stream = self._folder.stream(members["chatId"])

@@ -27,6 +27,8 @@ _HOST_PLAYED: Final = frozenset({"host:system-prompt", "host:apply-response", "h
 _AFTER_ANSWER: Final = frozenset({"host:apply-response", "host:check-problems"})
 _STOPPING: Final = frozenset({"chat:cancel", "$/cancelRequest", "shutdown", "exit"})
 _COPIED_CAPABILITIES: Final = ("systemPrompt", "applyResponse", "checkProblems")
+_IS_IN_THE_TEXT: Final = "substitutions"
+"""The recorded text went through them; a second time they might find more."""
 _COMPARED_OF_END: Final = ("chatId", "updatedFiles", "extraFiles", "extraFilesError", "wasCancelled", "chatSummary")
 _COMPARED_OF_ERROR: Final = ("chatId", "kind", "retryable")
 
@@ -103,6 +105,8 @@ class _Arrangement:
         self._notes = notes
         self._streams: dict[str, RecordedStream] = {}
         self._of_request: dict[str, RecordedStream] = {}
+        self._refused: set[int] = set()
+        """Chats that were there, but did not take a request."""
         self._methods: dict[str, str] = {}
         """Requests of the host by id, as JSON."""
         self._host_methods: dict[str, str] = {}
@@ -136,7 +140,7 @@ class _Arrangement:
         providers = [provider_of(stream) for stream in streams]
         return {
             "installation": {
-                "chats": installed_chats(streams),
+                "chats": installed_chats(streams, self._refused),
                 "providers": [provider for provider, _ in providers],
                 "settings": settings,
             },
@@ -191,8 +195,13 @@ class _Arrangement:
 
     def _forget_refused(self, waiting: dict[Any, list[Entry]], frame: Json) -> None:
         """An answered ``chat:stream`` that never became a stream waits for none."""
-        for requests in waiting.values():
-            requests[:] = [entry for entry in requests if _key(entry.frame["id"]) != _key(frame.get("id"))]
+        error = _params({"params": frame.get("error")})
+        for chat, requests in waiting.items():
+            left = [entry for entry in requests if _key(entry.frame["id"]) != _key(frame.get("id"))]
+            was_there = error and _params({"params": error.get("data")}).get("code") != "NOT_FOUND"
+            if len(left) < len(requests) and was_there and isinstance(chat, int):
+                self._refused.add(chat)
+            requests[:] = left
 
     def _learn_host_request(self, frame: Json) -> None:
         self._host_methods[_key(frame["id"])] = frame["method"]
@@ -217,7 +226,10 @@ class _Arrangement:
         frame, number = entry.frame, entry.number
         if "method" not in frame:
             if self._host_methods.get(_key(frame.get("id"))) in _HOST_PLAYED:
-                yield Incoming(number=number, frame={**literal(frame), "id": f"${{host-{frame['id']}}}"})
+                answer = {**literal(frame), "id": f"${{host-{frame['id']}}}"}
+                if isinstance(answer.get("result"), dict):
+                    answer["result"].pop(_IS_IN_THE_TEXT, None)
+                yield Incoming(number=number, frame=answer)
             return
         if not _is_played(frame):
             self._left_out[frame["method"]] += 1
@@ -238,8 +250,23 @@ class _Arrangement:
             if "protocolVersion" in params:
                 wanted["protocolVersion"] = params["protocolVersion"]
             return {**filled, "params": wanted}
-        stream = self._of_request.get(_key(frame.get("id")))
-        return filled if stream is None else {**filled, "params": {**params, "model": stream.own_model()}}
+        stream = self._of_request.get(_key(frame.get("id"))) or self._of_intent(params)
+        params = {key: value for key, value in params.items() if key != _IS_IN_THE_TEXT}
+        if stream is not None:
+            params["model"] = stream.own_model()
+        return {**filled, "params": params} if frame["method"] == "chat:stream" else filled
+
+    def _of_intent(self, params: Json) -> RecordedStream | None:
+        """The stream that a repeated request began with its first copy: it must ask for the same model."""
+        same = [
+            self._of_request[_key(entry.frame["id"])]
+            for entry in self._entries
+            if _is_request(entry.frame)
+            and _key(entry.frame["id"]) in self._of_request
+            and _params(entry.frame).get("intentId") == params.get("intentId")
+            and _params(entry.frame).get("chatId") == params.get("chatId")
+        ]
+        return same[0] if same and "intentId" in params else None
 
     def _wait_for_what_is_stopped(self, number: int) -> Iterator[Step]:
         for stream in self._streams.values():
@@ -293,7 +320,9 @@ class _Arrangement:
     def _notification(self, entry: Entry) -> Iterator[Step]:
         method, params = entry.frame["method"], _params(entry.frame)
         if method == CHUNK and params.get("seq") == 0:
-            yield Expected(number=entry.number, frame=self._streams[params["streamId"]].first_chunk())
+            own_prompts = [stream.own_prompt() for stream in self._streams.values()]
+            made = {row for row, as_sent in own_prompts if not as_sent}
+            yield Expected(number=entry.number, frame=self._streams[params["streamId"]].first_chunk(made))
         elif method in TERMINALS:
             stream = self._streams.get(str(params.get("streamId")))
             if stream is None:

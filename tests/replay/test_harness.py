@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.chat.text.patches import PatchLog
+from sidecar.replay.app_database import execute
 from sidecar.replay.fold import ContractBroken, Folder, RebuiltText
 from sidecar.replay.format import MODES, Session, SessionInvalid, load_session, read_steps
 from sidecar.replay.lanes import Arrived, Lanes
@@ -313,6 +314,33 @@ REAL_PONG = {"jsonrpc": "2.0", "id": 1, "result": {}}
 
 
 @pytest.mark.anyio
+async def test_the_runner_writes_files_and_holds_the_database_as_somebody_else_would(tmp_path: Path) -> None:
+    steps = [
+        {"do": "save", "path": "new/a.bin", "content": {"base64": "AP8="}},
+        {"do": "file", "path": "new/a.bin", "base64": "AP8="},
+        {"do": "file", "path": "new/b.bin", "absent": True},
+        {"do": "lock"},
+    ]
+    assert await found(tmp_path, steps, SaysWhatItIsTold()) is None
+    assert (tmp_path / "new" / "a.bin").read_bytes() == b"\0\xff"
+    execute(tmp_path / "sqlite.db", "UPDATE chats SET title = 'the lock is gone with the session'")
+
+
+@pytest.mark.anyio
+async def test_an_installation_has_the_files_of_every_app_in_their_order(tmp_path: Path) -> None:
+    apps = [
+        {"name": "one", "files": {"b": "2", "a": {"base64": "AA=="}}},
+        {"name": "two", "files": {"c": {"link": "x"}}},
+    ]
+    script = {"installation": {"files": {"first": "1"}, "apps": apps, "settings": "no JSON"}}
+    async with place_of(script, tmp_path) as place:
+        one, two = (place.folder / "scalix-apps" / name for name in ("one", "two"))
+        assert sorted(one.iterdir(), key=lambda file: file.stat().st_mtime) == [one / "first", one / "b", one / "a"]
+        assert (two / "c").readlink() == Path("x")
+        assert (place.folder / "user-settings.json").read_text() == "no JSON"
+
+
+@pytest.mark.anyio
 async def test_a_session_that_goes_as_written_has_no_difference(tmp_path: Path) -> None:
     assert await found(tmp_path, [PING, PONG], SaysWhatItIsTold(REAL_PONG)) is None
 
@@ -346,6 +374,11 @@ async def test_what_is_not_as_written_is_found(tmp_path: Path, frames: list[Any]
     [
         ({"do": "rows", "sql": "SELECT title FROM chats", "are": [["Mine"]]}, "rows[0][0]"),
         ({"do": "requests", "count": 1}, "count"),
+        ({"do": "file", "path": "scalix-apps/app/a.ts", "is": "x"}, "scalix-apps/app/a.ts"),
+        ({"do": "file", "path": "sqlite.db", "absent": True}, "sqlite.db"),
+        ({"do": "file", "path": "sqlite.db", "has": "x"}, "absent"),
+        ({"do": "save", "path": "a.ts", "content": {"odd": 1}}, "a.ts"),
+        ({"do": "unlock"}, "not locked"),
         ({"do": "exit", "code": 1}, "exit code"),
         ({"do": "wait", "text": {"chatId": 1, "is": "x"}}, "chat 1"),
         ({"do": "wait", "pause": "never"}, "never"),

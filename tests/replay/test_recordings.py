@@ -17,8 +17,16 @@ from tests.replay.test_replay import PLAYS
 
 pytestmark = pytest.mark.anyio
 
+NOT_IN_A_RECORDING = {
+    "attachments-refused": "what was attached",
+    "build-and-ask": "settings that changed between two turns",
+    "newer-database": "what the database was",
+    "no-database": "what the database was",
+}
+RECORDED = [(folder, mode) for folder, mode in PLAYS if folder.name not in NOT_IN_A_RECORDING]
 
-@pytest.mark.parametrize(("folder", "mode"), PLAYS, ids=[f"{folder.name}-{mode}" for folder, mode in PLAYS])
+
+@pytest.mark.parametrize(("folder", "mode"), RECORDED, ids=[f"{folder.name}-{mode}" for folder, mode in RECORDED])
 async def test_a_recorded_session_plays_again(folder: Path, mode: str, tmp_path: Path) -> None:
     recording = tmp_path / "recorded.ndjson"
     (tmp_path / "first").mkdir()

@@ -36,8 +36,11 @@ class SelectedComponent(Protocol):
     def line_number(self) -> int: ...
 
 
-def check_components(components: Sequence[SelectedComponent], *, field: str = "selectedComponents") -> tuple[str, ...]:
-    """Their relative paths, cleaned, for ``ContextRule.only``.
+def check_components(
+    components: Sequence[SelectedComponent], *, field: str = "selectedComponents", is_list: bool = True
+) -> tuple[str, ...]:
+    """Their relative paths, cleaned, for ``ContextRule.only``. ``field`` is where they came from, for errors; without
+    ``is_list`` it held the one component itself.
 
     Raises ``InvalidParams`` for more than 256 of them, a field of more than 4096 characters, or a path that is not
     inside of the app's folder. The count is checked before any of them is looked at.
@@ -48,6 +51,7 @@ def check_components(components: Sequence[SelectedComponent], *, field: str = "s
         )
     paths = []
     for index, component in enumerate(components):
+        place = f"{field}[{index}]" if is_list else field
         for wire_name, value in (
             ("id", component.id),
             ("name", component.name),
@@ -56,9 +60,9 @@ def check_components(components: Sequence[SelectedComponent], *, field: str = "s
             if len(value) > MAX_FIELD_CHARS:
                 raise InvalidParams(
                     f"The {wire_name} of a selected component may have at most {MAX_FIELD_CHARS:,} characters.",
-                    path=f"{field}[{index}].{wire_name}",
+                    path=f"{place}.{wire_name}",
                 )
-        path = f"{field}[{index}].relativePath"
+        path = f"{place}.relativePath"
         try:
             paths.append(relative_path(component.relative_path, field=path))
         except ValidationFailed as error:

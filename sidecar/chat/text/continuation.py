@@ -23,7 +23,7 @@ OVERLAP_LIMIT = 2000
 """How many characters of the partial answer's end a continuation may repeat and have removed."""
 
 OVERLAP_MINIMUM = 12
-"""Fewer repeated characters than this, white space not counted, are a repetition only as a whole line."""
+"""Fewer repeated characters than this, white space not counted, are a repetition only from the start of a line on."""
 
 _LINE_MINIMUM = 4
 _RESTART_MINIMUM = 40
@@ -33,6 +33,7 @@ _FENCE = re.compile(r"```[^\n`]{0,40}\n")
 _FENCE_START = re.compile(r"`{1,2}\Z|```[^\n`]{0,40}\Z")
 _TAG_LIMIT = 2000
 _CLOSERS = re.compile(r"(?:\s|</[\w.:-]+>|/?>|[\])};,'\"`])*+")
+_SEVERAL_WORDS = re.compile(r"\s*+\S*?\w\S*+\s++\S")
 _MARKDOWN = (".md", ".mdx", ".markdown")
 
 
@@ -45,7 +46,8 @@ class OverlapTrimmer:
     1. While the partial answer is inside a write: a leading code fence goes (it may be content in a Markdown file, and
        stays there), and so does an opening tag for the same path. One for another path is a new file and stays.
     2. The longest end of the partial answer (at most ``OVERLAP_LIMIT`` characters) that the continuation begins with
-       goes, if it has ``OVERLAP_MINIMUM`` characters or is a whole line, and is more than closing brackets.
+       goes, if it has ``OVERLAP_MINIMUM`` characters, is a whole line, or is all there is of the last line and more
+       than one word; and is more than closing brackets.
     3. White space at the partial answer's very end is not sent to the model, which sees it trimmed; so what of it the
        continuation begins with goes too.
     4. After a re-opened tag the model may write the file from the start again. As far as it is the same it goes; when
@@ -211,5 +213,7 @@ def _is_repetition(tail: str, overlap: int) -> bool:
     significant = len("".join(repeated.split()))
     if significant < _LINE_MINIMUM or _CLOSERS.fullmatch(repeated):
         return False
-    whole_lines = repeated.endswith("\n") and tail[: len(tail) - overlap][-1:] in ("\n", "")
-    return significant >= OVERLAP_MINIMUM or whole_lines
+    if significant >= OVERLAP_MINIMUM:
+        return True
+    begins_a_line = tail[: len(tail) - overlap][-1:] in ("\n", "")
+    return begins_a_line and (repeated.endswith("\n") or _SEVERAL_WORDS.match(repeated) is not None)

@@ -54,6 +54,9 @@ def test_what_the_model_repeats_is_removed(repeated: str, size: int) -> None:
         (f"{OPEN}</section>\n</section>\n", "</section>\n</section>\n</main>"),
         (f"{OPEN}const a = `", "`;\n</scalix-write>"),
         (f"{OPEN}x = 1", "1;\n</scalix-write>"),
+        (f"{OPEN}----", "----\n</scalix-write>"),
+        (f"{OPEN}data", "data\n</scalix-write>"),
+        (f"{OPEN}## --", "## --\n</scalix-write>"),
         (f"{OPEN}a\n", '<scalix-write path="other.ts">b</scalix-write>'),
         ('<scalix-write path="README.md">\nRun:\n', "```sh\nnpm start\n```\n</scalix-write>"),
         ("Some prose that goes on", "```ts\ncode\n```"),
@@ -68,6 +71,12 @@ def test_what_only_looks_repeated_stays(partial: str, continuation: str, size: i
 @SIZES
 def test_a_repeated_short_line_is_a_repetition(size: int) -> None:
     assert join(f"{OPEN}a: 1,\nb: 22,\n", "b: 22,\nc: 3,\n", size) == f"{OPEN}a: 1,\nb: 22,\nc: 3,\n"
+
+
+@SIZES
+@pytest.mark.parametrize("begun", ["export { ", "  if (a", "a + bc"])
+def test_a_repeated_beginning_of_a_line_is_a_repetition(begun: str, size: int) -> None:
+    assert join(f"{OPEN}f();\n{begun}", f"{begun}d }};\n", size) == f"{OPEN}f();\n{begun}d }};\n"
 
 
 @SIZES
