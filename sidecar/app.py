@@ -323,6 +323,8 @@ class Services:
                 first.start_soon(self.settings.load)
                 first.start_soon(self.engines.warm)
             tasks.start_soon(self.ledger.run)
+            await self.prices.load()
+            await self.advisor.load()
             await anyio.sleep(FIRST_WORD_S)
             tasks.start_soon(self._tidy)
 
@@ -339,8 +341,6 @@ class Services:
         await self.database.aclose()
 
     async def _tidy(self) -> None:
-        await self.prices.load()
-        await self.advisor.load()
         if not self._environ.get("SCALIX_NO_MIGRATION"):
             await self.settings_handlers.migrate_at_start()
         try:
