@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,17 @@ def default_user_data(environ: Mapping[str, str]) -> Path:
     return Path(platformdirs.user_config_dir(APP_NAME, appauthor=False, roaming=True))
 
 
+def temporary_folder(environ: Mapping[str, str], *, platform: str = sys.platform) -> Path:
+    """Where Node says temporary files go (``os.tmpdir()``), because the app looks for its attachments there.
+
+    Python's ``tempfile`` asks the variables in another order, and tries out which folder it may write to.
+    """
+    if platform == "win32":
+        root = environ.get("SYSTEMROOT") or environ.get("WINDIR") or "C:\\Windows"
+        return Path(environ.get("TEMP") or environ.get("TMP") or f"{root}\\temp")
+    return Path(environ.get("TMPDIR") or environ.get("TMP") or environ.get("TEMP") or "/tmp")  # noqa: S108
+
+
 def app_paths(
     environ: Mapping[str, str],
     *,
@@ -49,5 +60,5 @@ def app_paths(
         database=Path(database).expanduser() if database else base / "sqlite.db",
         settings_file=Path(settings_file).expanduser() if settings_file else base / "user-settings.json",
         apps_root=apps,
-        attachments=Path(tempfile.gettempdir()) / "scalix-attachments",
+        attachments=temporary_folder(environ) / "scalix-attachments",
     )

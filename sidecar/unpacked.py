@@ -7,7 +7,6 @@ the folder when that has ended. A bootloader that is killed cannot: then the pro
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -22,4 +21,6 @@ def remove_if_orphaned(parent: int) -> None:
     if folder is None or sys.platform == "win32" or os.getppid() == parent:
         return
     if Path(folder).name.startswith("_MEI"):  # of one folder it is the program itself
+        import shutil
+
         shutil.rmtree(folder, ignore_errors=True)

@@ -118,7 +118,10 @@ class PriceList:
 
     def _parsed(self, name: str) -> ModelData | None:
         if name not in self._models and self._texts is not None and (text := self._texts.get(name)) is not None:
-            self._models[name] = _model(msgspec.json.decode(text))
+            try:
+                self._models[name] = _model(msgspec.json.decode(text))
+            except ValueError:  # no UTF-8 in it
+                return None
         return self._models.get(name)
 
 
@@ -193,9 +196,8 @@ def _read(path: Path | None) -> tuple[Mapping[str, bytes], str | None]:
     try:
         path = path or data_path()
         content = b"" if path is None else path.read_bytes()
-        content.decode()
         entries = _ENTRIES.decode(content) if content else {}
-    except (OSError, ImportError, ValueError) as error:
+    except (OSError, ImportError, msgspec.DecodeError) as error:
         log.warning("no price data: costs are unknown", reason=str(error))
         return {}, None
     texts: dict[str, bytes] = {}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-import html
 import os
 import re
 import stat
@@ -328,6 +327,8 @@ def _mention(attachment: StoredAttachment) -> str:
     line = f"- {attachment.name} ({attachment.type})\n"
     if not attachment.is_text:
         return line
+    import html  # half a megabyte of entities, which most turns do without
+
     name, media_type, path = (html.escape(value) for value in (attachment.name, attachment.type, str(attachment.path)))
     return (
         f'{line}<scalix-text-attachment filename="{name}" type="{media_type}" path="{path}">\n'
@@ -356,6 +357,8 @@ class HeldElements:
         must not choose which files are read."""
 
         def replace(found: re.Match[str]) -> str:
+            import html
+
             self._held.append((html.unescape(found[1]), html.unescape(found[3])))
             return f"[[attachment {self._nonce} {len(self._held) - 1}]]"
 

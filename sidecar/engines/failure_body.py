@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html import unescape
 from typing import Any, Final
 
 import msgspec
@@ -146,6 +145,8 @@ def _as_sentence(value: Any, depth: int) -> str | None:
 
 def _sentence_of_html(page: str) -> str | None:
     """The title of an error page (a company proxy's, a load balancer's), or its first words."""
+    from html import unescape  # half a megabyte of entities, for a rare page
+
     head = page[:20_000]
     title = re.search(r"<title[^>]{0,200}>([^<]{1,300})", head, re.IGNORECASE)
     if title and (words := unescape(" ".join(title[1].split()))):

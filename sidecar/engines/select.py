@@ -34,7 +34,7 @@ class Engines:
         return self._vendor.stream(call)
 
     async def warm(self) -> None:
-        """Import the HTTP client and read the certificates ahead of the first call, on worker threads."""
+        """Import the HTTP client ahead of the first call, on a worker thread."""
         await self.http.warm()
 
     async def aclose(self) -> None:

@@ -187,6 +187,14 @@ async def test_without_data_everything_is_unknown(tmp_path: Path, content: bytes
     assert prices.version is None
 
 
+async def test_a_model_whose_data_is_no_text_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "prices.json"
+    path.write_bytes(b'{"gpt-4.1": {"litellm_provider": "openai", "source": "\xff", "input_cost_per_token": 1}}')
+    prices = PriceList(path)
+    await prices.load()
+    assert prices.model("openai", "gpt-4.1") is None
+
+
 def test_reasoning_has_its_own_price() -> None:
     rates = {"input_cost_per_token": 1.0, "output_cost_per_token": 2.0, "output_cost_per_reasoning_token": 3.0}
     counts: Any = SimpleNamespace(
