@@ -10,6 +10,10 @@ from pathlib import Path
 from sidecar.transport.descriptors import ClaimedDescriptors
 from sidecar.transport.framing import MAX_LINE_BYTES
 
+THREAD_SWITCH_S = 0.001
+"""How long another thread may go on computing while the event loop wants the interpreter. CPython's 5 ms are for equal
+threads; here one talks to the host, and the others read files and rows for it."""
+
 
 def serve_stdio(descriptors: ClaimedDescriptors, arguments: list[str]) -> int:
     """Speak the protocol over the claimed descriptors until the host is gone. Returns the exit code."""
@@ -17,6 +21,7 @@ def serve_stdio(descriptors: ClaimedDescriptors, arguments: list[str]) -> int:
     from sidecar.observability import configure_logging
 
     configure_logging(os.environ)
+    sys.setswitchinterval(THREAD_SWITCH_S)
 
     import anyio
 

@@ -16,7 +16,7 @@ import msgspec
 
 from sidecar.chat.context.ai_rules import AiRules, rules_in
 from sidecar.chat.context.cache import FileCache, FileText
-from sidecar.chat.context.choose import Chosen, by_age, by_path, choose, within_budget
+from sidecar.chat.context.choose import Chosen, by_age, by_path, choose, in_order, within_budget
 from sidecar.chat.context.format import (
     EXCLUDED,
     FILE_FOOTER,
@@ -127,7 +127,7 @@ class _Extraction(msgspec.Struct, frozen=True, kw_only=True):
             return _missing(self.app_dir, started)
         walked = walk(self.app_dir, cache=self.cache, notes=self.notes, stop=self.stop, limits=self.limits)
         chosen = choose(walked, self.rule, self._readable_virtual(), smart_context=self.smart_context, notes=self.notes)
-        chosen.sort(key=by_path if self.test_build else by_age)
+        chosen = in_order(chosen, by_path if self.test_build else by_age)
         shown = within_budget(chosen, self.limits.content_bytes, self.notes)
         return self._format(chosen, shown, started)
 

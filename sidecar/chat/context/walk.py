@@ -7,6 +7,7 @@ import os
 import stat
 import threading
 from collections import deque
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,7 @@ from sidecar.chat.context.paths import is_secret_folder
 SKIPPED_FOLDERS: Final = frozenset({"node_modules", ".git", "dist", "build", ".next", ".venv", "venv"})
 SKIPPED_FILES: Final = frozenset({"pnpm-lock.yaml", "package-lock.json", "pnpm-workspace.yaml", ".gitattributes"})
 
-_SORT_RUN: Final = 4096
+_RUN: Final = 4096
 _JUNCTION_TAGS: Final = (0xA0000003, 0xA000000C)
 """Windows reparse tags of mount points (junctions) and symlinks; Python 3.11 takes a junction for a folder."""
 
@@ -50,6 +51,11 @@ class WalkedFile(msgspec.Struct, frozen=True, gc=False):
     mtime_ns: int
     size: int
 
+    @property
+    def too_large(self) -> bool:
+        """Whether it is left out as a whole."""
+        return self.size > MAX_FILE_BYTES
+
 
 class _Folder(msgspec.Struct, frozen=True):
     path: str
@@ -58,43 +64,66 @@ class _Folder(msgspec.Struct, frozen=True):
     rules: IgnoreRules | None
 
 
-def walk(
-    root: Path, *, cache: FileCache, notes: Notes, stop: threading.Event, limits: Limits
-) -> list[tuple[WalkedFile, bool]]:
-    """All files of ``root`` that are not ignored, and whether each is too large to be used. Blocks.
+def walk(root: Path, *, cache: FileCache, notes: Notes, stop: threading.Event, limits: Limits) -> list[WalkedFile]:
+    """All files of ``root`` that are not ignored. Blocks.
 
     Breadth first and by name, so that when a limit bites the files near the top stay, the same ones each time.
     Raises ``Stopped`` when ``stop`` is set.
     """
-    found: list[tuple[WalkedFile, bool]] = []
+    found: list[WalkedFile] = []
     waiting = deque([_Folder(str(root), "", 0, None)])
     seen = 0
     while waiting:
         folder = waiting.popleft()
-        entries = _entries(folder, limits.entries - seen, notes)
-        seen += len(entries)
-        rules = folder.rules
-        if any(entry.name == ".gitignore" for entry in entries):
-            rules = cache.rules(Path(folder.path), folder.relative, rules, notes)
-        for entry in entries:
-            if stop.is_set():
-                raise Stopped
-            if entry.is_dir(follow_symlinks=False):
-                if _worth_entering(entry, folder, rules):
-                    if folder.depth + 1 >= limits.depth:
-                        notes.add("Folders nested too deeply were left out", folder.relative + entry.name)
-                        continue
-                    relative = f"{folder.relative}{entry.name}/"
-                    waiting.append(_Folder(entry.path, relative, folder.depth + 1, rules))
-            elif entry.is_file(follow_symlinks=False) and (file := _file(entry, folder.relative, rules, notes)):
-                if len(found) >= limits.files:
-                    notes.add(_too_many(limits.files))
-                    return found
-                found.append((file, file.size > MAX_FILE_BYTES))
+        listing = _Listing()
+        try:
+            listing.read(folder.path, limits.entries - seen, stop)
+        except OSError:
+            listing.clear()
+            notes.add("These folders could not be read and were left out", folder.relative or folder.path)
+        seen += listing.count
+        try:
+            if _take(folder, listing, waiting, found, cache=cache, notes=notes, stop=stop, limits=limits):
+                notes.add(_too_many(limits.files))
+                return found
+        finally:
+            listing.clear()
         if seen >= limits.entries:
             notes.add(_too_many(len(found)))
             return found
     return found
+
+
+def _take(
+    folder: _Folder,
+    listing: _Listing,
+    waiting: deque[_Folder],
+    found: list[WalkedFile],
+    *,
+    cache: FileCache,
+    notes: Notes,
+    stop: threading.Event,
+    limits: Limits,
+) -> bool:
+    """One folder's files into ``found``, its folders into ``waiting``; whether there was a file too many."""
+    rules = folder.rules
+    if listing.has_gitignore:
+        rules = cache.rules(Path(folder.path), folder.relative, rules, notes)
+    for entry in listing.by_name():
+        if stop.is_set():
+            raise Stopped
+        if entry.is_dir(follow_symlinks=False):
+            if not _worth_entering(entry, folder, rules):
+                continue
+            if folder.depth + 1 >= limits.depth:
+                notes.add("Folders nested too deeply were left out", folder.relative + entry.name)
+                continue
+            waiting.append(_Folder(entry.path, f"{folder.relative}{entry.name}/", folder.depth + 1, rules))
+        elif entry.is_file(follow_symlinks=False) and (file := _file(entry, folder.relative, rules, notes)):
+            if len(found) >= limits.files:
+                return True
+            found.append(file)
+    return False
 
 
 def _too_many(count: int) -> str:
@@ -104,22 +133,42 @@ def _too_many(count: int) -> str:
     )
 
 
-def _entries(folder: _Folder, at_most: int, notes: Notes) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder.path) as listing:
-            entries = list(islice(listing, at_most))
-    except OSError:
-        notes.add("These folders could not be read and were left out", folder.relative or folder.path)
-        return []
-    return _sorted(entries)
+class _Listing:
+    """A folder's entries, in runs of a few thousand.
+
+    A folder may hold hundreds of thousands. Sorting so many, and giving so many back at once, would each hold the
+    interpreter for tens of ms, and the event loop with it: a run takes about one.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.has_gitignore = False
+        self._runs: list[list[os.DirEntry[str]]] = []
+
+    def read(self, path: str, at_most: int, stop: threading.Event) -> None:
+        """Take in up to ``at_most`` entries. Raises ``OSError``, and ``Stopped`` when ``stop`` is set."""
+        with os.scandir(path) as entries:
+            while run := list(islice(entries, min(_RUN, at_most - self.count))):
+                run.sort(key=_name, reverse=True)
+                self._runs.append(run)
+                self.count += len(run)
+                self.has_gitignore = self.has_gitignore or any(entry.name == ".gitignore" for entry in run)
+                if stop.is_set():
+                    raise Stopped
+
+    def by_name(self) -> Iterator[os.DirEntry[str]]:
+        """All of them, each given back as it goes."""
+        return heapq.merge(*map(_drained, self._runs), key=_name)
+
+    def clear(self) -> None:
+        """Give back what nobody asked for."""
+        for run in self._runs:
+            run.clear()
 
 
-def _sorted(entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
-    """By name. A huge folder in runs: one long sort would hold the interpreter, a merge lets others in."""
-    if len(entries) <= _SORT_RUN:
-        return sorted(entries, key=_name)
-    runs = (sorted(entries[start : start + _SORT_RUN], key=_name) for start in range(0, len(entries), _SORT_RUN))
-    return list(heapq.merge(*runs, key=_name))
+def _drained(run: list[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+    while run:
+        yield run.pop()
 
 
 def _name(entry: os.DirEntry[str]) -> str:
