@@ -30,6 +30,7 @@ MAX_PROMPT_CHARS: Final = 1 << 20
 """UTF-16 code units, as the app's own code measures text."""
 
 CODEBASE_PREFIX: Final = "This is my codebase. "
+"""The heading of the code base's text."""
 CODEBASE_REPLY: Final = "OK, got it. I'm ready to help"
 REFERENCED_HEADING: Final = "# Referenced Apps"
 REFERENCED_REPLY: Final = "OK."
@@ -181,7 +182,7 @@ def build_messages(inputs: PromptInputs) -> tuple[Message, ...]:
     messages = [Message.of("system", inputs.system)] if inputs.system else []
     if inputs.codebase is not None and not inputs.engine:
         messages += [
-            Message.of("user", CODEBASE_PREFIX + inputs.codebase.text),
+            Message.of("user", inputs.codebase.text),
             Message.of("assistant", CODEBASE_REPLY),
         ]
     if inputs.referenced_apps:
@@ -209,5 +210,5 @@ def with_codebase(messages: Sequence[Message], index: int | None, text: str) -> 
     """``messages`` with another code base in the place of the one at ``index`` (auto-fix, app contract 7.12)."""
     if index is None:
         return tuple(messages)
-    replaced = Message("user", (TextPart(CODEBASE_PREFIX + text),))
+    replaced = Message("user", (TextPart(text),))
     return (*messages[:index], replaced, *messages[index + 1 :])

@@ -272,7 +272,7 @@ class ChatSession:
                 usage=usage,
                 fallbacks=routed.fallbacks,
                 chat_id=self._turn.chat.id,
-                prompt_units=prompt_units(messages),
+                prompt_units=prompt_units(messages, usage),
                 answer_units=self._view.answer.length_utf16 - before,
             )
             self._calls.append((reservation, call))

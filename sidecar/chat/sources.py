@@ -34,6 +34,7 @@ from sidecar.chat.context import (
 from sidecar.chat.history import HistoryRow, limit_history, model_messages
 from sidecar.chat.parts import ChatSettings, Host, PreparedPrompt
 from sidecar.chat.prompt import (
+    CODEBASE_PREFIX,
     PromptInputs,
     check_prompt,
     filled_history,
@@ -175,12 +176,13 @@ class PromptSources:
         ``with_rules``: its AI_RULES.md too, where the folder is read at all.
         """
         if draft.files is not None:
-            return provided_codebase(draft.files, smart_context=_smart_context(settings))
+            return await provided_codebase(draft.files, heading=CODEBASE_PREFIX, smart_context=_smart_context(settings))
         paths = draft.prepared.component_paths
         rule = ContextRule.only(paths) if paths else parse_context_rule(draft.chat.app.chat_context)
         return await extract_codebase(
             app_directory(draft.chat.app.path, apps_root=self._apps_root),
             rule,
+            heading=CODEBASE_PREFIX,
             virtual=virtual,
             smart_context=_smart_context(settings),
             engine_files=engine,

@@ -20,6 +20,7 @@ from sidecar.engines.base import (
     StreamError,
     Usage,
 )
+from sidecar.engines.body import prepared
 from sidecar.engines.http import ProviderHttp, StreamedResponse
 from sidecar.engines.network import not_an_address
 from sidecar.engines.timeouts import AFTER_END_S, USAGE_S, Timeouts
@@ -72,15 +73,16 @@ class Exchange:
 
     @asynccontextmanager
     async def stream(
-        self, call: ModelCall, request: PreparedRequest, decoder: Callable[[], Decoder]
+        self, call: ModelCall, prepare: Callable[[ModelCall], PreparedRequest], decoder: Callable[[], Decoder]
     ) -> AsyncIterator[AsyncIterator[list[Event]]]:
-        """Sends ``request``; yields the batches of its answer, one per network read that completed an event.
+        """Sends what ``prepare`` makes of ``call``; yields the batches of its answer, one per network read that
+        completed an event.
 
         Entering waits for the head of the answer and raises what a failed one means. Leaving closes the connection.
         """
         async with AsyncExitStack() as stack:
             try:
-                response = await self._answer(stack, request)
+                response = await self._answer(stack, await prepared(call, prepare))
             except ProviderError as error:
                 raise _whose(error, call) from error.__cause__
             async with aclosing(self._batches(call, response, decoder())) as batches:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Final
-
-import msgspec
 
 from sidecar.engines.base import (
     Decoder,
@@ -26,6 +25,7 @@ from sidecar.engines.base import (
     ToolCallPart,
     ToolResultPart,
 )
+from sidecar.engines.body import encode
 from sidecar.engines.errors import words_of
 from sidecar.engines.exchange import Exchange, PreparedRequest, endpoint
 from sidecar.errors import ProviderError
@@ -65,8 +65,7 @@ class OpenAICompatibleEngine:
 
     @asynccontextmanager
     async def _send(self, call: ModelCall, *, usage: bool) -> AsyncIterator[AsyncIterator[list[Event]]]:
-        request = prepare(call, usage=usage)
-        async with self._exchange.stream(call, request, _decoder) as batches:
+        async with self._exchange.stream(call, partial(prepare, usage=usage), _decoder) as batches:
             yield batches
 
 
@@ -89,7 +88,7 @@ def prepare(call: ModelCall, *, usage: bool = True) -> PreparedRequest:
     return PreparedRequest(
         url=endpoint(target.base_url, PATH, target.query),
         headers=request_headers(call),
-        body=msgspec.json.encode(request_body(call, usage=usage)),
+        body=encode(request_body(call, usage=usage)),
     )
 
 

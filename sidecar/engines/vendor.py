@@ -25,4 +25,4 @@ class VendorEngine:
         def decoder() -> Decoder:
             return decoder_for(dialect)
 
-        return self._exchange.stream(call, PREPARE[dialect](call), decoder)
+        return self._exchange.stream(call, PREPARE[dialect], decoder)

@@ -130,7 +130,7 @@ class LlmService:
                 target=routed.target,
                 usage=call.builder.usage,
                 fallbacks=routed.fallbacks,
-                prompt_units=prompt_units(call.messages),
+                prompt_units=prompt_units(call.messages, call.builder.usage),
                 answer_units=call.builder.answer_units,
             )
             with anyio.CancelScope(shield=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -21,6 +21,9 @@ class Prices(Protocol):
     def cost(self, provider: str, model: str, tokens: Usage) -> float | None:
         """USD, or None when unknown."""
         ...
+
+
+_SLICE_CHARS: Final = 1 << 18
 
 
 class SettledCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,12 +94,20 @@ def counted(call: SettledCall) -> tuple[Usage, bool]:
 
 
 def utf16_units(text: str) -> int:
-    """The length of a text in UTF-16 code units."""
-    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+    """The length of a text in UTF-16 code units, without a copy of the whole text."""
+    if text.isascii():
+        return len(text)
+    slices = (text[start : start + _SLICE_CHARS] for start in range(0, len(text), _SLICE_CHARS))
+    return sum(len(piece.encode("utf-16-le", "surrogatepass")) // 2 for piece in slices)
 
 
-def prompt_units(messages: Iterable[Message]) -> int:
-    """The length of a prompt's texts in UTF-16 code units; images and other files are not counted."""
+def prompt_units(messages: Iterable[Message], usage: Usage | None = None) -> int:
+    """The length of a prompt's texts in UTF-16 code units; images and other files are not counted.
+
+    Nothing is measured, and 0 returned, when ``usage`` tells the prompt's tokens already.
+    """
+    if usage is not None and usage.input_tokens is not None:
+        return 0
     return sum(_part_units(part) for message in messages for part in message.parts)
 
 

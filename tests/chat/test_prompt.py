@@ -9,7 +9,7 @@ import pytest
 
 from protocol.chat import SelectedComponent
 from sidecar.chat.attachments import StoredAttachment
-from sidecar.chat.context import ContextFile, estimate_tokens, provided_codebase
+from sidecar.chat.context import Codebase, ContextFile, estimate_tokens
 from sidecar.chat.history import HistoryRow, limit_history, model_messages
 from sidecar.chat.prompt import (
     MAX_PROMPT_CHARS,
@@ -43,7 +43,13 @@ from sidecar.chat.system_prompt import (
 from sidecar.engines.base import FilePart, Message, TextPart
 from sidecar.errors import InvalidParams
 
-CODEBASE = provided_codebase([ContextFile("a.ts", "😀 code")])
+CODEBASE = Codebase(
+    text='This is my codebase. <scalix-file path="a.ts">\n😀 code\n</scalix-file>\n\n',
+    files=(ContextFile("a.ts", "😀 code"),),
+    warnings=(),
+    token_estimate=13,
+    elapsed_ms=0,
+)
 IMAGE = FilePart("image/png", base64="AAAA")
 
 
@@ -104,7 +110,7 @@ def test_the_order_is_system_codebase_referenced_apps_history() -> None:
     inputs = PromptInputs(system="SYSTEM", history=HISTORY, codebase=CODEBASE, referenced_apps="# Referenced Apps ...")
     assert build_messages(inputs) == (
         Message.of("system", "SYSTEM"),
-        Message.of("user", f"This is my codebase. {CODEBASE.text}"),
+        Message.of("user", CODEBASE.text),
         Message.of("assistant", "OK, got it. I'm ready to help"),
         Message.of("user", "# Referenced Apps ..."),
         Message.of("assistant", "OK."),
@@ -138,7 +144,7 @@ def test_another_codebase_takes_the_place_of_the_first() -> None:
     inputs = PromptInputs(system="S", history=HISTORY, codebase=CODEBASE)
     messages = build_messages(inputs)
     swapped = with_codebase(messages, inputs.codebase_index, "NEW")
-    assert swapped[1] == Message.of("user", "This is my codebase. NEW")
+    assert swapped[1] == Message.of("user", "NEW")
     assert swapped[:1] + swapped[2:] == messages[:1] + messages[2:]
     assert with_codebase(messages, None, "NEW") == messages
     bare = PromptInputs(system="", history=HISTORY, codebase=CODEBASE)

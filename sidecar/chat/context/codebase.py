@@ -26,7 +26,7 @@ from sidecar.chat.context.format import (
     file_header,
     shows_content,
 )
-from sidecar.chat.context.join import widest
+from sidecar.chat.context.join import join, widest
 from sidecar.chat.context.notes import Notes, printable
 from sidecar.chat.context.paths import confined, is_secret
 from sidecar.chat.context.rule import ContextRule
@@ -52,11 +52,12 @@ class Codebase(msgspec.Struct, frozen=True, kw_only=True):
     leaves the beginning of the prompt, which vendors cache, as it was."""
 
     text: str
+    """With its heading, as the prompt has it: nothing is put before 20 MB of text again."""
     files: tuple[ContextFile, ...]
     warnings: tuple[str, ...]
     """Sentences for the user about what could not be used."""
     token_estimate: int
-    """Of ``text``; with smart context, of the form the engine counts (app contract 13.1)."""
+    """Of ``text`` without its heading; with smart context, of the form the engine counts (app contract 13.1)."""
     elapsed_ms: float
     rules: AiRules | None = None
     """The folder's rules, where they were asked for."""
@@ -66,6 +67,7 @@ async def extract_codebase(
     app_dir: Path,
     rule: ContextRule,
     *,
+    heading: str = "",
     virtual: VirtualFiles | None = None,
     smart_context: bool,
     engine_files: bool,
@@ -74,7 +76,7 @@ async def extract_codebase(
     test_build: bool = False,
     limits: Limits | None = None,
 ) -> Codebase:
-    """The code base in ``app_dir``.
+    """The code base in ``app_dir``, its text beginning with ``heading``.
 
     ``smart_context`` lets the rule's auto-includes count; ``engine_files`` gives ``files`` the engine's contents, in
     which boilerplate is not left out; ``with_rules`` reads AI_RULES.md on the same way, which saves a turn one trip to
@@ -84,6 +86,7 @@ async def extract_codebase(
     extraction = _Extraction(
         app_dir=app_dir,
         rule=rule,
+        heading=heading,
         virtual=virtual or VirtualFiles(),
         smart_context=smart_context,
         engine_files=engine_files,
@@ -104,6 +107,7 @@ class _Extraction(msgspec.Struct, frozen=True, kw_only=True):
 
     app_dir: Path
     rule: ContextRule
+    heading: str
     virtual: VirtualFiles
     smart_context: bool
     engine_files: bool
@@ -124,7 +128,7 @@ class _Extraction(msgspec.Struct, frozen=True, kw_only=True):
         for warning in (*self.rule.warnings, *self.virtual.warnings):
             self.notes.add(warning)
         if not self.app_dir.is_dir() or not os.access(self.app_dir, os.R_OK | os.X_OK):
-            return _missing(self.app_dir, started)
+            return _missing(self.app_dir, self.heading, started)
         walked = walk(self.app_dir, cache=self.cache, notes=self.notes, stop=self.stop, limits=self.limits)
         chosen = choose(walked, self.rule, self._readable_virtual(), smart_context=self.smart_context, notes=self.notes)
         chosen = in_order(chosen, by_path if self.test_build else by_age)
@@ -148,9 +152,10 @@ class _Extraction(msgspec.Struct, frozen=True, kw_only=True):
 
     def _format(self, chosen: list[Chosen], shown: list[bool], started: float) -> Codebase:
         reader = _Reader(self.app_dir, self.cache, self.notes, self.stop)
-        parts: list[str] = []
+        parts: list[str] = [self.heading]
         files: list[ContextFile] = []
-        text_units = files_units = widest_char = 0
+        text_units = files_units = 0
+        widest_char = widest(self.heading)
         for file, show in zip(chosen, shown, strict=True):
             plain = reader.read(file) if show and shows_content(file.path, engine=False) else _EXCLUDED
             full = plain
@@ -174,24 +179,35 @@ class _Extraction(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def provided_codebase(files: Iterable[ContextFile], *, smart_context: bool = False) -> Codebase:
-    """A code base of files that came with the request instead of being read (protocol page 4), in their order."""
-    given = tuple(files)
-    text = "".join(file_header(file.path) + file.content + FILE_FOOTER for file in given)
-    counted = (
-        "\n\n".join(f"<scalix-file={file.path}>{file.content}</scalix-file>" for file in given)
-        if smart_context
-        else text
-    )
+async def provided_codebase(
+    files: Iterable[ContextFile], *, heading: str = "", smart_context: bool = False
+) -> Codebase:
+    """A code base of files that came with the request instead of being read (protocol page 4), in their order.
+
+    Made on a worker thread: the request may be as large as a line may be.
+    """
+    return await anyio.to_thread.run_sync(_of_files, tuple(files), heading, smart_context)
+
+
+def _of_files(given: tuple[ContextFile, ...], heading: str, smart_context: bool) -> Codebase:
+    parts = [heading, *(part for file in given for part in (file_header(file.path), file.content, FILE_FOOTER))]
+    units = sum(map(utf16_length, parts[1:]))
+    if smart_context and given:
+        names = sum(utf16_length(file.path) + utf16_length(file.content) for file in given)
+        units = names + (SMART_OVERHEAD_UNITS + SMART_SEPARATOR_UNITS) * len(given) - SMART_SEPARATOR_UNITS
     return Codebase(
-        text=text, files=given, warnings=(), token_estimate=tokens_of(utf16_length(counted)), elapsed_ms=0.0
+        text=join(parts, max(map(widest, parts))),
+        files=given,
+        warnings=(),
+        token_estimate=tokens_of(units),
+        elapsed_ms=0.0,
     )
 
 
-def _missing(app_dir: Path, started: float) -> Codebase:
+def _missing(app_dir: Path, heading: str, started: float) -> Codebase:
     text = printable(f"# Error: Directory {app_dir} does not exist or is not accessible")
     return Codebase(
-        text=text,
+        text=heading + text,
         files=(),
         warnings=(printable(f"The app's folder {app_dir} does not exist or cannot be read: the AI saw no files."),),
         token_estimate=tokens_of(utf16_length(text)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -50,14 +49,6 @@ def file_header(path: str) -> str:
 
 
 FILE_FOOTER: Final = "\n</scalix-file>\n\n"
-
-
-def format_files(files: Iterable[tuple[str, str]]) -> str:
-    """The text output of (path, content) pairs, in their order."""
-    parts: list[str] = []
-    for path, content in files:
-        parts += (file_header(path), content, FILE_FOOTER)
-    return "".join(parts)
 
 
 SMART_OVERHEAD_UNITS: Final = len("<scalix-file=></scalix-file>")

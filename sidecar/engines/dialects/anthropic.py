@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Final
 
-import msgspec
-
 from sidecar.engines.base import (
     FilePart,
     Message,
@@ -19,6 +17,7 @@ from sidecar.engines.base import (
     ToolCallPart,
     ToolResultPart,
 )
+from sidecar.engines.body import encode
 from sidecar.engines.dialects.limits import (
     arguments_object,
     given,
@@ -46,7 +45,7 @@ def prepare(call: ModelCall) -> PreparedRequest:
     return PreparedRequest(
         url=endpoint(target.base_url, "/messages", target.query),
         headers=with_target_headers(headers, call),
-        body=msgspec.json.encode(body(call)),
+        body=encode(body(call)),
     )
 
 

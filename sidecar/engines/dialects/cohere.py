@@ -8,6 +8,7 @@ import msgspec
 
 from sidecar.engines import openai_compatible
 from sidecar.engines.base import ModelCall
+from sidecar.engines.body import encode
 from sidecar.engines.dialects.limits import given, output_limit, temperature
 from sidecar.engines.exchange import PreparedRequest, endpoint
 
@@ -17,7 +18,7 @@ def prepare(call: ModelCall) -> PreparedRequest:
     return PreparedRequest(
         url=endpoint(call.target.base_url, "/chat", call.target.query),
         headers=openai_compatible.request_headers(call),
-        body=msgspec.json.encode(body(call)),
+        body=encode(body(call)),
     )
 
 

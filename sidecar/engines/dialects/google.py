@@ -8,8 +8,6 @@ from itertools import groupby
 from typing import Any, Final
 from urllib.parse import quote
 
-import msgspec
-
 from sidecar.engines.base import (
     FilePart,
     Message,
@@ -21,6 +19,7 @@ from sidecar.engines.base import (
     ToolCallPart,
     ToolResultPart,
 )
+from sidecar.engines.body import encode
 from sidecar.engines.dialects.limits import arguments_object, given, output_limit, temperature
 from sidecar.engines.exchange import PreparedRequest, endpoint
 from sidecar.engines.openai_compatible import with_target_headers
@@ -47,7 +46,7 @@ def prepare(call: ModelCall) -> PreparedRequest:
     return PreparedRequest(
         url=endpoint(target.base_url, path, {"alt": "sse", **target.query}),
         headers=with_target_headers(headers, call),
-        body=msgspec.json.encode(body(call)),
+        body=encode(body(call)),
     )
 
 

@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
-
 from sidecar.engines.base import FilePart, Message, ModelCall, Part, TextPart, ToolCallPart, ToolResultPart
+from sidecar.engines.body import encode
 from sidecar.engines.dialects.limits import given, output_limit, snake_case, temperature
 from sidecar.engines.exchange import PreparedRequest, endpoint
 from sidecar.engines.openai_compatible import file_url, request_headers
@@ -22,7 +21,7 @@ def prepare(call: ModelCall) -> PreparedRequest:
     return PreparedRequest(
         url=endpoint(call.target.base_url, "/responses", call.target.query),
         headers=request_headers(call),
-        body=msgspec.json.encode(body(call)),
+        body=encode(body(call)),
     )
 
 

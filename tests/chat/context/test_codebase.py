@@ -428,6 +428,7 @@ async def test_cancelling_stops_the_work(tmp_path: Path) -> None:
     extraction = _Extraction(
         app_dir=tmp_path,
         rule=ContextRule(),
+        heading="",
         virtual=VirtualFiles(),
         smart_context=False,
         engine_files=False,
@@ -452,5 +453,21 @@ async def test_tokens_are_those_of_what_is_sent(tmp_path: Path) -> None:
 async def test_files_that_came_with_the_request_are_formatted_alike(tmp_path: Path) -> None:
     write_app(tmp_path, {"a.ts": "a", "b.ts": "😀"})
     found = await extract(tmp_path)
-    given = provided_codebase(found.files)
+    given = await provided_codebase(found.files)
     assert (given.text, given.files, given.token_estimate) == (found.text, found.files, found.token_estimate)
+
+
+async def test_files_that_came_with_the_request_are_counted_as_smart_context_counts_them(tmp_path: Path) -> None:
+    write_app(tmp_path, {"a.ts": "a", "b.ts": "😀"})
+    found = await extract(tmp_path, smart_context=True, engine_files=True)
+    given = await provided_codebase(found.files, smart_context=True)
+    assert given.token_estimate == found.token_estimate
+    assert (await provided_codebase([], smart_context=True)).token_estimate == 0
+
+
+async def test_a_heading_is_part_of_the_text_and_of_no_count(tmp_path: Path) -> None:
+    write_app(tmp_path, {"a.ts": "a"})
+    plain, headed = await extract(tmp_path), await extract(tmp_path, heading="→ ")
+    assert (headed.text, headed.token_estimate) == (f"→ {plain.text}", plain.token_estimate)
+    given = await provided_codebase(plain.files, heading="→ ")
+    assert (given.text, given.token_estimate) == (headed.text, plain.token_estimate)
