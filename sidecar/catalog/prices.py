@@ -46,6 +46,12 @@ _KEPT_MODES: Final = frozenset({"chat", "completion", "responses"})
 _INCLUSIVE: Final = frozenset({"grok"})
 """xAI's higher price begins at the threshold, the others' above it."""
 
+_AT_LIST_PRICE: Final = {"openai": "", "google": "gemini/", "anthropic": "vercel_ai_gateway/anthropic/"}
+"""Vendors whose models cost the same at OpenRouter: their prefix in litellm's names."""
+
+_ALSO_KEPT: Final = ("anthropic.claude", "vercel_ai_gateway/anthropic/")
+"""Names of other sellers that are read for what a vendor's own list has dropped."""
+
 _PRICE: Final = re.compile(
     r"(?P<kind>input_cost_per_token|output_cost_per_token|cache_read_input_token_cost|cache_creation_input_token_cost"
     r"|output_cost_per_reasoning_token)(?:_above_(?P<tokens>\d+)(?P<thousands>k?)_tokens)?"
@@ -168,7 +174,7 @@ def data_path() -> Path | None:
 
 
 def _names(provider: str, name: str) -> Iterator[str]:
-    """How litellm may call a model: by its name, without a gateway's prefix, and in small letters."""
+    """How litellm may call a model: by its name, without a gateway's prefix, in small letters, and elsewhere."""
     prefix = _VENDORS[provider][0]
     known = builtin_provider(provider)
     gateway = known.gateway_prefix if known is not None else ""
@@ -176,6 +182,23 @@ def _names(provider: str, name: str) -> Iterator[str]:
     for each in dict.fromkeys((name, bare.removeprefix(prefix))):
         yield f"{prefix}{each}"
         yield f"{prefix}{each}".lower()
+    yield from _elsewhere(provider, bare)
+
+
+def _elsewhere(provider: str, name: str) -> Iterator[str]:
+    """Where else the data has the same model at its vendor's own price.
+
+    A vendor's list drops what the vendor has retired, the app's Claude models among it, while they are still asked.
+    Bedrock sells Anthropic's models at Anthropic's prices, and so does Vercel's gateway; OpenRouter adds nothing to the
+    prices of OpenAI, Google and Anthropic. Open models cost something else at every host: they stay unknown.
+    """
+    if provider == "anthropic":
+        yield from (f"anthropic.{name}-v1:0", f"anthropic.{name}-v2:0")
+        yield f"vercel_ai_gateway/anthropic/{name.removesuffix('-latest')}"
+    elif provider == "openrouter":
+        vendor, _, model = name.partition("/")
+        if vendor in _AT_LIST_PRICE:
+            yield f"{_AT_LIST_PRICE[vendor]}{model}"
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -202,18 +225,18 @@ def _read(path: Path | None) -> tuple[Mapping[str, bytes], str | None]:
         return {}, None
     texts: dict[str, bytes] = {}
     for name, entry in entries.items():
-        if _is_wanted(entry):
+        if _is_wanted(name, entry):
             texts[name] = bytes(entry)
             texts.setdefault(name.lower(), texts[name])
     return texts, _version(path, content) if path is not None and texts else None
 
 
-def _is_wanted(entry: msgspec.Raw) -> bool:
+def _is_wanted(name: str, entry: msgspec.Raw) -> bool:
     try:
         kind = _KIND.decode(entry)
     except msgspec.ValidationError:
         return False
-    return kind.litellm_provider in _KEPT_VENDORS and kind.mode in _KEPT_MODES
+    return (kind.litellm_provider in _KEPT_VENDORS or name.startswith(_ALSO_KEPT)) and kind.mode in _KEPT_MODES
 
 
 def _model(entry: Mapping[str, Any]) -> ModelData:

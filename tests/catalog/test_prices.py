@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from sidecar.catalog.prices import PriceList, cost, data_path
 from sidecar.engines.base import Usage
+from sidecar.routing.resolve import AUTO_ORDER
 
 pytestmark = pytest.mark.anyio
 
@@ -142,6 +143,30 @@ async def test_a_model_is_found_under_the_gateways_name_and_in_any_case() -> Non
     assert direct is not None
     assert prices.cost("google", "gemini/gemini-2.5-flash", usage) == direct
     assert prices.cost("together", "meta-llama/llama-3.3-70b-instruct-turbo", usage) is not None
+
+
+async def test_what_a_vendors_own_list_has_dropped_is_found_at_its_price_elsewhere() -> None:
+    prices = PriceList()
+    await prices.load()
+    usage = Usage(input_tokens=100_000, output_tokens=100_000)
+    expected = {
+        ("anthropic", "claude-sonnet-4-20250514"): 1.8,
+        ("anthropic", "claude-3-7-sonnet-latest"): 1.8,
+        ("anthropic", "claude-3-5-sonnet-20241022"): 1.8,
+        ("anthropic", "claude-3-5-haiku-20241022"): 0.48,
+        ("openrouter", "anthropic/claude-3.7-sonnet"): 1.8,
+        ("openrouter", "openai/gpt-5-mini"): prices.cost("openai", "gpt-5-mini", usage),
+        ("openrouter", "google/gemini-2.5-flash"): prices.cost("google", "gemini-2.5-flash", usage),
+    }
+    found = {model: prices.cost(*model, usage) for model in expected}
+    assert found == {model: pytest.approx(each) for model, each in expected.items()}
+
+
+async def test_every_model_that_auto_asks_first_has_a_price() -> None:
+    prices = PriceList()
+    await prices.load()
+    usage = Usage(input_tokens=1000, output_tokens=1000)
+    assert all(prices.cost(each.provider, each.name, usage) for each in AUTO_ORDER)
 
 
 async def test_facts_of_models_that_the_catalogue_does_not_list() -> None:
