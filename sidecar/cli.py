@@ -66,56 +66,74 @@ def serve() -> None:
 @app.command()
 def chat(
     prompt: Annotated[str, typer.Argument(help="What to ask.")],
-    model: Annotated[str, typer.Option(help="provider/name; `auto` picks one.")] = "auto/auto",
+    model: Annotated[str | None, typer.Option(help="provider/name; `auto` picks one.")] = None,
+    chat_id: Annotated[
+        int | None, typer.Option("--chat", help="Go on in this chat of the app; both messages are kept there.")
+    ] = None,
     user_data: UserData = None,
     as_json: AsJson = False,
 ) -> int:
-    """Stream one answer."""
+    """Stream one answer. Ctrl-C stops it; what came so far stays."""
     from sidecar.commands.chat import chat as stream
 
-    provider, _, name = model.partition("/")
-    reference = {"provider": provider, "name": name or "auto"}
-
     async def ask() -> int:
-        return await stream(prompt, reference, user_data=user_data, as_json=as_json)
+        return await stream(prompt, model, chat_id=chat_id, user_data=user_data, as_json=as_json)
 
     return anyio.run(ask)
 
 
-@app.command()
-def models(
+models = typer.Typer(help="List the models, or recommend one.", invoke_without_command=True)
+app.add_typer(models, name="models")
+
+
+@models.callback()
+def _models(
+    context: typer.Context,
     provider: Annotated[str | None, typer.Option(help="Only this provider's.")] = None,
     user_data: UserData = None,
     as_json: AsJson = False,
 ) -> int:
-    """List the models, built-in and custom."""
-    from sidecar.commands.local import local_sidecar
+    """List the models, built-in and custom; `models recommend` says which is best."""
+    from sidecar.commands.models import list_models
 
-    async def ask() -> dict[str, list[dict[str, Any]]]:
-        async with local_sidecar(user_data) as sidecar:
-            found: dict[str, list[dict[str, Any]]] = await sidecar.request("get-language-models-by-providers")
-            return found
-
-    found = anyio.run(ask)
-    if provider is not None:
-        if provider not in found:
-            sys.stderr.write(f'Provider with ID "{provider}" not found. There are: {", ".join(found)}\n')
-            return 1
-        found = {provider: found[provider]}
-    if as_json:
-        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+    if context.invoked_subcommand is not None:
         return 0
-    from rich.console import Console
-    from rich.table import Table
+    return anyio.run(list_models, provider, user_data, as_json)
 
-    table = Table("model", "name", "context", "max output")
-    for name, entries in found.items():
-        for entry in entries:
-            limits = (entry.get("contextWindow"), entry.get("maxOutputTokens"))
-            cells = [f"{limit:,}" if limit else "" for limit in limits]
-            table.add_row(f"{name}/{entry['apiName']}", entry["displayName"], *cells)
-    Console().print(table)
-    return 0
+
+@models.command()
+def recommend(
+    prompt: Annotated[str | None, typer.Option(help="What will be asked.")] = None,
+    chat_id: Annotated[int | None, typer.Option("--chat", help="In which chat of the app.")] = None,
+    needs: Annotated[
+        list[str] | None, typer.Option("--need", help="vision, reasoning or long-context; may be repeated.")
+    ] = None,
+    user_data: UserData = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say which model is best, by what was measured here, and why."""
+    from sidecar.commands.models import recommend as advise
+
+    params = {"prompt": prompt, "chatId": chat_id, "needs": needs}
+    given = {name: value for name, value in params.items() if value is not None}
+    return anyio.run(advise, given, user_data, as_json)
+
+
+@app.command()
+def report(
+    since: Annotated[str | None, typer.Option(help="A date, a time, or an age: 2026-01-31, 48h, 7d, 4w.")] = None,
+    until: Annotated[str | None, typer.Option(help="As --since; now by default.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write one self-contained page with plots.")] = None,
+    user_data: UserData = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say what was asked, what it cost, how long it took and who stood in for whom."""
+    from sidecar.commands.report import report as tell
+
+    async def ask() -> int:
+        return await tell(since=since, until=until, html=html, user_data=user_data, as_json=as_json)
+
+    return anyio.run(ask)
 
 
 @app.command()

@@ -32,7 +32,7 @@ def test_the_version_is_told(capsys: Capture) -> None:
 def test_the_help_names_every_command(capsys: Capture) -> None:
     assert run(["--help"]) == 0
     shown = capsys.readouterr().out
-    for command in ("serve", "chat", "models", "doctor", "replay"):
+    for command in ("serve", "chat", "models", "report", "doctor", "replay"):
         assert command in shown
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -11,10 +13,13 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
-from tests.app_database import create_app_database
+from tests.app_database import create_app_database, rows
 from tests.host import clean_environment
 from tests.installation import Installation, installation
-from tests.providers.server import Answer, ScriptedProvider
+from tests.providers.server import Answer, Pause, ScriptedProvider
+from tests.providers.streams import openai_chat_stream
+
+MODEL = "custom::testing/test-model"
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
@@ -36,16 +41,153 @@ async def command(*words: str, **environment: str) -> subprocess.CompletedProces
 
 async def test_chat_streams_an_answer_to_the_terminal(place: Installation) -> None:
     place.answers("Hel", "lo", reasoning=["hm"], usage={"prompt_tokens": 3, "completion_tokens": 2})
-    done = await command("chat", "hi", "--model", "custom::testing/test-model", "--user-data", str(place.folder))
+    done = await command("chat", "hi", "--model", MODEL, "--user-data", str(place.folder))
     assert (done.returncode, done.stdout) == (0, "Hello\n")
     assert "3 in, 2 out, stop" in done.stderr
 
 
 async def test_chat_says_what_went_wrong_and_fails(place: Installation) -> None:
     place.script(Answer.json({"error": {"message": "Incorrect API key provided"}}, status=401))
-    done = await command("chat", "hi", "--model", "custom::testing/test-model", "--user-data", str(place.folder))
+    done = await command("chat", "hi", "--model", MODEL, "--user-data", str(place.folder))
     assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Incorrect API key provided\n"
+
+
+async def test_a_turn_of_a_chat_is_kept_in_the_app(place: Installation) -> None:
+    place.answers("Hel", "lo 👍 there", reasoning=["hm"], usage={"prompt_tokens": 3, "completion_tokens": 2})
+    chat = place.chat()
+    words = ("chat", "hi", "--chat", str(chat), "--model", MODEL, "--user-data", str(place.folder))
+    done = await command(*words)
+    assert (done.returncode, done.stdout) == (0, "Hello 👍 there\n"), done.stderr
+    assert place.messages(chat) == [("user", "hi"), ("assistant", "<think>hm</think>Hello 👍 there")]
+    lines = [json.loads(line) for line in (await command(*words, "--json")).stdout.splitlines()]
+    assert [line["method"] for line in lines][-1] == "chat:response:end"
+    missing = await command("chat", "hi", "--chat", "999", "--user-data", str(place.folder))
+    assert (missing.returncode, missing.stdout, missing.stderr) == (1, "", "Chat not found: 999\n")
+
+
+async def test_a_turn_that_fails_says_why(place: Installation) -> None:
+    place.script(Answer.json({"error": {"message": "Incorrect API key provided"}}, status=401))
+    chat = place.chat()
+    words = ("chat", "hi", "--chat", str(chat), "--model", MODEL, "--user-data", str(place.folder))
+    done = await command(*words)
+    assert done.returncode == 1
     assert "Incorrect API key provided" in done.stderr
+    assert (await command(*words, "--json")).returncode == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals for this")
+async def test_reasoning_is_dimmed_on_a_terminal(place: Installation) -> None:
+    place.answers("Hello", reasoning=["let me ", "think"])
+    words = ("chat", "hi", "--model", MODEL, "--user-data", str(place.folder))
+    shown = await anyio.to_thread.run_sync(_on_a_terminal, words, {})
+    assert shown.startswith("\x1b[2mlet me think\x1b[0m\n\nHello\n")
+    plain = await anyio.to_thread.run_sync(_on_a_terminal, words, {"NO_COLOR": "1"})
+    assert plain.startswith("let me think\n\nHello\n")
+
+
+def _on_a_terminal(words: tuple[str, ...], environment: dict[str, str]) -> str:
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sidecar", *words], env={**clean_environment(), **environment},
+        stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            data = os.read(ours, 4096)
+        except OSError:  # Linux says so when the other side is closed
+            break
+        if not data:
+            break
+        shown += data
+    os.close(ours)
+    assert process.wait(timeout=30) == 0, shown
+    return shown.decode().replace("\r\n", "\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C cannot be sent to one process on Windows")
+@pytest.mark.parametrize("in_a_chat", [True, False], ids=["in a chat", "by itself"])
+async def test_ctrl_c_cancels_and_keeps_what_came(place: Installation, in_a_chat: bool) -> None:
+    pause = Pause()
+    begin, *rest = openai_chat_stream(["Once upon", " a time"])
+    first, second, *end = rest
+    place.script([begin, first, pause, second, *end])
+    chat = place.chat()
+    words = ["chat", "hi", "--model", MODEL, "--user-data", str(place.folder)]
+    words += ["--chat", str(chat)] if in_a_chat else []
+
+    def interrupted() -> tuple[int, str, str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sidecar", *words], env=clean_environment(), stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdout is not None
+        begun = os.read(process.stdout.fileno(), 100)
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=30)
+        return process.returncode, (begun + out).decode(), errors.decode()
+
+    code, out, errors = await anyio.to_thread.run_sync(interrupted)
+    pause.resume()
+    assert (code, out) == (130, "Once upon\n"), errors
+    assert errors.startswith("Cancelled.")
+    (entry,) = rows(place.database, "SELECT outcome FROM sidecar_requests")
+    assert entry["outcome"] == "cancelled"
+    kept = "Once upon\n\n[Response cancelled by user]"
+    assert place.messages(chat) == ([("user", "hi"), ("assistant", kept)] if in_a_chat else [])
+
+
+async def test_the_report_is_told_in_tables_as_json_and_as_a_page(place: Installation) -> None:
+    place.answers("Hello", usage={"prompt_tokens": 3, "completion_tokens": 2})
+    folder = ("--user-data", str(place.folder))
+    nothing = await command("report", *folder)
+    assert (nothing.returncode, nothing.stderr) == (0, "")
+    assert "Nothing was recorded in this period." in nothing.stdout
+    for _ in range(2):
+        await command("chat", "hi", "--model", MODEL, *folder)
+    shown = await command("report", *folder)
+    assert shown.returncode == 0, shown.stderr
+    assert "2, 100% of 2 attempts" in shown.stdout
+    assert "custom::testing/test-model" in shown.stdout
+    told = json.loads((await command("report", "--json", "--since", "24h", *folder)).stdout)
+    assert (told["totals"]["requests"], told["analytics"]["model_efficiency"]) == (2, "100%")
+    assert len(told["series"][0]["label"]) == len("2026-01-01T00:00"), "a day is shown by the hour"
+    page = place.folder / "usage.html"
+    written = await command("report", "--html", str(page), *folder)
+    assert (written.returncode, written.stdout.strip()) == (0, str(page))
+    assert page.read_text("utf-8").startswith("<!doctype html>")
+    assert "test-model" in page.read_text("utf-8")
+
+
+async def test_a_report_that_cannot_be_made_says_why(place: Installation) -> None:
+    folder = ("--user-data", str(place.folder))
+    odd = await command("report", "--since", "lately", *folder)
+    assert (odd.returncode, odd.stdout) == (1, "")
+    assert "'lately' is no date" in odd.stderr
+    backwards = await command("report", "--since", "2026-02-01", "--until", "2026-01-01", *folder)
+    assert (backwards.returncode, backwards.stderr) == (1, "since must not be later than until.\n")
+    nowhere = await command("report", "--html", str(place.folder / "no" / "folder.html"), *folder)
+    assert nowhere.returncode == 1
+    assert nowhere.stderr.startswith("The page could not be written:")
+
+
+async def test_the_best_model_is_recommended_with_its_figures(place: Installation) -> None:
+    place.answers("Hello")
+    folder = ("--user-data", str(place.folder))
+    await command("chat", "hi", "--model", MODEL, *folder)
+    shown = await command("models", "recommend", *folder)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("custom::testing/test-model\n")
+    assert "done best lately" in shown.stdout
+    told = json.loads((await command("models", "recommend", "--json", *folder)).stdout)
+    assert told["model_selection"]["recommended"] == MODEL
+    unable = await command("models", "recommend", "--need", "reasoning", *folder)
+    assert unable.returncode == 1
+    assert "No model that you can use thinks before it answers." in unable.stdout
 
 
 async def test_models_lists_custom_ones_too(place: Installation) -> None:

@@ -290,7 +290,8 @@ def _nothing(needs: Needs) -> str:
 def _praise(best: Ranked) -> str:
     seconds = _seconds(best.evidence)
     cheap = " at a low price" if not best.option.local and _price(best.option) > 0.7 else ""
-    return f"it answered {_success(best.evidence):.0%} of its recent requests, in about {seconds:.0f} seconds{cheap}"
+    took = "less than a second" if seconds < 0.95 else f"about {seconds:.0f} second{'s' if seconds >= 1.5 else ''}"
+    return f"it answered {_success(best.evidence):.0%} of its recent requests, in {took}{cheap}"
 
 
 def _asked(needs: Needs) -> str:
