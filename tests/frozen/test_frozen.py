@@ -125,6 +125,23 @@ async def test_commands_for_people_work(binary: Path, temporary: Path) -> None:
     assert unpacked(temporary) == []
 
 
+async def test_the_report_has_its_plots(binary: Path, temporary: Path, place: Installation) -> None:
+    place.answers("Hello")
+    page = place.folder / "usage.html"
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        env = {**clean_environment(), **environment(temporary)}
+        words = [str(binary), *arguments, "--user-data", str(place.folder)]
+        return subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+
+    asked = await anyio.to_thread.run_sync(lambda: run("chat", "hi", "--model", "custom::testing/test-model"))
+    assert (asked.returncode, asked.stdout) == (0, "Hello\n"), asked.stderr
+    told = await anyio.to_thread.run_sync(lambda: run("report", "--html", str(page)))
+    assert (told.returncode, told.stderr) == (0, "")
+    assert 'id="chart-requests"' in page.read_text("utf-8")
+    assert unpacked(temporary) == []
+
+
 @pytest.mark.parametrize(("first", "code"), [("shutdown", 0), (None, 1)])
 async def test_the_exit_code_passes_through(
     binary: Path, temporary: Path, tmp_path: Path, first: str | None, code: int
