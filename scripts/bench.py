@@ -4,7 +4,7 @@
 
 Prints tables and writes ``bench/report.json`` and ``bench/report.html``. The sidecar and its peers take turns, so that
 a busy machine is unfair to none; figures are medians with their spread. Targets are printed beside their figures; the
-exit code is 0 whether they were met or not. A full run takes about 25 minutes, a quick one about 5.
+exit code is 0 whether they were met or not. A full run takes about half an hour, a quick one about 6 minutes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 import psutil  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-from scripts.bench import lasting, moments, page, start, stream, terminal  # noqa: E402
+from scripts.bench import faults, lasting, moments, page, start, stream, terminal  # noqa: E402
 from scripts.bench.figures import Report, Section  # noqa: E402
 from scripts.bench.processes import Provider  # noqa: E402
 from scripts.bench.run import Run  # noqa: E402
@@ -37,6 +37,7 @@ MEASUREMENTS: dict[str, Callable[[Run, dict[str, str]], list[Section]]] = {
     "growth": lambda run, _: [lasting.growth(run)],
     "backpressure": lambda run, _: [lasting.backpressure(run)],
     "cancel": lambda run, _: [moments.cancel(run)],
+    "faults": lambda run, _: [faults.measure(run)],
     "memory": lambda run, _: [lasting.memory(run)],
     "context": lambda run, _: [moments.context(run)],
     "settings": lambda run, _: [moments.settings(run)],

@@ -26,14 +26,14 @@ TIMEOUT_S: Final = 180
 SOURCE: Final = (sys.executable, "-m", "sidecar")
 
 
-class _Patch(msgspec.Struct):
+class Patch(msgspec.Struct):
     offset: int
     content: str
 
 
 class _Params(msgspec.Struct, rename="camel"):
     chat_id: int | None = None
-    streaming_patch: _Patch | None = None
+    streaming_patch: Patch | None = None
 
 
 class _Frame(msgspec.Struct):
@@ -70,7 +70,7 @@ class Stream:
         """From asking to the first patch, in ms."""
         return (self.first_at - self.asked_at) * 1000
 
-    def patch(self, patch: _Patch, now: float) -> None:
+    def patch(self, patch: Patch, now: float) -> None:
         if not self.patches:
             self.first_at = now
         self.patches += 1

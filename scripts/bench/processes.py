@@ -35,11 +35,11 @@ def rss_mb(pid: int) -> float:
 
 
 class Provider:
-    """The scripted provider, running."""
+    """The scripted provider, running; or ``module``, another one."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "scripts.bench.provider", *arguments: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "scripts.bench.provider"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+            [sys.executable, "-m", module, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
         )
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
@@ -47,17 +47,18 @@ class Provider:
 
     def script(self, chunks: int, pace_ms: float = 0, burst: int = 0) -> None:
         """What the following answers are."""
-        self._ask("POST", "/control", json.dumps(asdict(Script(chunks, pace_ms, burst))))
+        self.ask("POST", "/control", json.dumps(asdict(Script(chunks, pace_ms, burst))))
 
     def cut(self) -> list[float]:
         """``time.perf_counter`` of the connections clients closed in the middle of an answer, since last asked."""
-        found: list[float] = self._ask("GET", "/cut")
+        found: list[float] = self.ask("GET", "/cut")
         return found
 
     def close(self) -> None:
         _end(self._process)
 
-    def _ask(self, method: str, path: str, body: str | None = None) -> Any:
+    def ask(self, method: str, path: str, body: str | None = None) -> Any:
+        """One request; its JSON answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body)
@@ -117,3 +118,6 @@ def _end(process: subprocess.Popen[Any]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()

@@ -85,29 +85,14 @@ class Answers:
 
 
 class Connection(asyncio.Protocol):
-    """One client: requests in a row, each answered from precomputed bytes."""
+    """One client: requests in a row."""
 
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+    def __init__(self) -> None:
         self._buffer = b""
         self._transport: asyncio.Transport
-        self._writable = asyncio.Event()
-        self._writable.set()
-        self._answering: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-
-    def pause_writing(self) -> None:
-        self._writable.clear()
-
-    def resume_writing(self) -> None:
-        self._writable.set()
-
-    def connection_lost(self, _: Exception | None) -> None:
-        if self._answering is not None and not self._answering.done():
-            self._answers.cut.append(time.perf_counter())
-            self._answering.cancel()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -126,24 +111,51 @@ class Connection(asyncio.Protocol):
                 return
             body = rest
         self._buffer = b""
-        self._answer(request.split(b" ")[1].partition(b"?")[0].decode(), body)
+        self.answer(request.split(b" ")[1].partition(b"?")[0].decode(), body)
 
-    def _answer(self, path: str, body: bytes) -> None:
+    def answer(self, path: str, body: bytes) -> None:
+        """Answer one request."""
+        raise NotImplementedError
+
+    def json(self, status: int, value: Any, headers: str = "") -> None:
+        """Answer with a JSON document; ``headers`` are lines with their ends."""
+        body = json.dumps(value).encode()
+        head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+        self._transport.write(head.encode() + body)
+
+
+class ScriptedConnection(Connection):
+    """Answers from precomputed bytes."""
+
+    def __init__(self, answers: Answers) -> None:
+        super().__init__()
+        self._answers = answers
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._answering: asyncio.Task[None] | None = None
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self._answering is not None and not self._answering.done():
+            self._answers.cut.append(time.perf_counter())
+            self._answering.cancel()
+
+    def answer(self, path: str, body: bytes) -> None:
         if path == "/control":
             self._answers.script = Script(**json.loads(body))
-            self._json(200, {})
+            self.json(200, {})
         elif path == "/cut":
-            self._json(200, self._answers.cut)
+            self.json(200, self._answers.cut)
             self._answers.cut = []
         elif ending := next((ending for ending in DIALECTS if path.endswith(ending)), None):
             self._answering = asyncio.get_running_loop().create_task(self._stream(*self._answers.of(ending)))
         else:
-            self._json(404, {"error": {"message": f"nothing is scripted for {path}"}})
-
-    def _json(self, status: int, value: Any) -> None:
-        body = json.dumps(value).encode()
-        head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        self._transport.write(head.encode() + body)
+            self.json(404, {"error": {"message": f"nothing is scripted for {path}"}})
 
     async def _stream(self, at_once: bytes, pieces: list[bytes]) -> None:
         for start in range(0, len(at_once), SLICE):
@@ -156,15 +168,15 @@ class Connection(asyncio.Protocol):
             self._transport.write(piece)
 
 
-async def serve() -> None:
-    """Serve until stdin closes."""
+async def serve(connection: Callable[[], Connection]) -> None:
+    """Say the port, and serve until stdin closes."""
     loop = asyncio.get_running_loop()
-    answers = Answers()
-    server = await loop.create_server(lambda: Connection(answers), "127.0.0.1", 0, backlog=512)
+    server = await loop.create_server(connection, "127.0.0.1", 0, backlog=512)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.buffer.read)
     server.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve())
+    scripted = Answers()
+    asyncio.run(serve(lambda: ScriptedConnection(scripted)))

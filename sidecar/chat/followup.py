@@ -13,7 +13,7 @@ from sidecar.chat.attachments import StoredAttachment
 from sidecar.chat.outcome import ApplyFailed, ApplyResult
 from sidecar.chat.parts import ChatParts, ChatSettings, Plan
 from sidecar.chat.text.answer import AnswerText
-from sidecar.chat.text.continuation import CONTINUE_PROMPT, OverlapTrimmer
+from sidecar.chat.text.continuation import CONTINUE_PROMPT, GO_ON_PROMPT, OverlapTrimmer
 from sidecar.chat.text.problems import Problem, fix_prompt, problem_report
 from sidecar.chat.text.tags import has_add_dependency, has_unclosed_write, strip_non_essential, strip_thinking
 from sidecar.engines.base import Message
@@ -51,18 +51,19 @@ async def continue_unclosed_write(plan: Plan, answer: AnswerText, call: CallForT
 async def continue_interrupted(plan: Plan, answer: AnswerText, call: CallForText, error: ProviderError) -> None:
     """Go on after a stream that broke off in mid-answer, at most twice, on the first candidate that answers.
 
-    Only where the user switched that on (``continueInterrupted``), and only after text: what was shown stays, the
-    model is asked by a message of its own to go on, and what it repeats is cut. Raises the last ``ProviderError``
-    when nothing more could be had.
+    Only where the user switched that on (``continueInterrupted``). What was shown stays, the model is asked by a
+    message of its own to go on, and what it repeats is cut; after nothing but reasoning it is asked the same again.
+    Raises the last ``ProviderError`` when nothing more could be had.
     """
     last = error
     for _ in range(MAX_CONTINUATIONS):
         partial = answer.value
         said = strip_thinking(partial)
-        if not said or not last.retryable:
+        if not last.retryable:
             break
         trimmer = OverlapTrimmer(partial)
-        messages = (*plan.messages, Message.of("assistant", said), Message.of("user", CONTINUE_PROMPT))
+        asked = (Message.of("assistant", said), Message.of("user", GO_ON_PROMPT)) if said else ()
+        messages = (*plan.messages, *asked)
         try:
             await call(messages, lambda delta, trimmer=trimmer: answer.text(trimmer.feed(delta)))  # type: ignore[misc]
         except ProviderError as failure:

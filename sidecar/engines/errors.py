@@ -50,12 +50,13 @@ def from_response(
 
 
 _FOUND_BY_DECODER: Final[dict[str | None, tuple[ErrorCode, bool]]] = {
-    "html": (ErrorCode.BAD_REQUEST, False),
+    "html": (ErrorCode.MODEL_UNAVAILABLE, False),
     "invalid_json": (ErrorCode.STREAM_INTERRUPTED, True),
-    "invalid_event": (ErrorCode.BAD_REQUEST, False),
-    "event_too_large": (ErrorCode.BAD_REQUEST, False),
+    "invalid_event": (ErrorCode.MODEL_UNAVAILABLE, False),
+    "event_too_large": (ErrorCode.MODEL_UNAVAILABLE, False),
 }
-"""Failures no vendor reported: the decoder could not read the answer. Its sentence is ours already."""
+"""Failures no vendor reported: the decoder could not read the answer. Its sentence is ours already. The same server is
+not asked again, but nothing is wrong with the request: another one may answer it."""
 
 
 def from_stream_error(event: StreamError) -> ProviderError:
@@ -207,8 +208,8 @@ def classify(status: int | None, words: str) -> tuple[ErrorCode, bool]:
     if status is None:
         return ErrorCode.MODEL_UNAVAILABLE, True
     code = _CODE_OF_STATUS.get(status)
-    if code is None:
-        code = ErrorCode.MODEL_UNAVAILABLE if status >= 500 else ErrorCode.BAD_REQUEST
+    if code is None:  # 2xx: an answer that is none, such as a sign-in page
+        code = ErrorCode.MODEL_UNAVAILABLE if status >= 500 or status < 300 else ErrorCode.BAD_REQUEST
     retryable = status in (408, 409, 425, 429) or (status >= 500 and status not in _NOT_WORTH_REPEATING)
     return code, retryable and _NO_FREE_TIER not in words
 

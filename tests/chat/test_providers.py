@@ -174,3 +174,16 @@ async def test_a_key_that_cannot_be_one_is_refused_before_any_request(
     assert f"invalid character at index {index}" in error["error"]
     assert key not in str(error)
     assert place.provider.requests == []
+
+
+async def test_what_is_no_answer_at_all_is_handed_on(place: Installation) -> None:
+    """A sign-in page tells nothing about the request: the next model may answer it."""
+    page = Answer.text("<html><title>Sign in</title></html>", content_type="text/html")
+    place.provider.answer("/anthropic/messages", page)
+    chat = place.chat()
+    async with memory_host(place.folder, environment(place), **PATCH) as host:
+        await host.request("set-user-settings", {"autoFallback": True})
+        model = {"provider": "anthropic", "name": "claude-sonnet-4-20250514"}
+        assert await host.request("chat:stream", place.stream_params(chat, model=model, files=[])) == chat
+        (end,) = host.terminals(chat)
+    assert [a.get("code") for a in end["attempts"]] == ["MODEL_UNAVAILABLE", None]

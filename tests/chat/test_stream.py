@@ -169,7 +169,7 @@ async def test_bad_params_name_the_field(place: Installation, params: dict[str, 
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
-        (Answer.text("<html><body>Bad gateway</body></html>", content_type="text/html"), "BAD_REQUEST"),
+        (Answer.text("<html><body>Bad gateway</body></html>", content_type="text/html"), "MODEL_UNAVAILABLE"),
         (Answer.stream([]), "STREAM_INTERRUPTED"),
         (Answer.stream([b"data: {half"]), "STREAM_INTERRUPTED"),
         (Answer.stream([sse("this is no JSON")]), None),

@@ -349,7 +349,7 @@ def test_neither_message_nor_details_hold_a_key_and_both_are_bounded() -> None:
         (StreamError("litellm.AuthenticationError: no"), Code.AUTHENTICATION_FAILED, 401),
         (StreamError("Something broke"), Code.MODEL_UNAVAILABLE, None),
         (StreamError("You exceeded", code="insufficient_quota", status=429), Code.INSUFFICIENT_CREDITS, 429),
-        (StreamError("A page", type="html", body="<html>"), Code.BAD_REQUEST, None),
+        (StreamError("A page", type="html", body="<html>"), Code.MODEL_UNAVAILABLE, None),
         (StreamError("Bad JSON", type="invalid_json", body="{"), Code.STREAM_INTERRUPTED, None),
     ],
 )

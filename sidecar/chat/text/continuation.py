@@ -12,12 +12,15 @@ import re
 from sidecar.chat.text.cleaning import tag_end
 from sidecar.chat.text.tags import open_write, tag_attributes, without_thinking
 
-CONTINUE_PROMPT = (
-    "Your previous answer did not finish completely: it stopped inside a file. Send only the rest, starting with the "
-    "very next character after the last one you wrote. Repeat nothing, do not open the tag or a code fence again, add "
-    "no remark, and close every tag that is still open."
+_REST = (
+    "Send only the rest, starting with the very next character after the last one you wrote. Repeat nothing, do not "
+    "open the tag or a code fence again, add no remark, and close every tag that is still open."
 )
-"""The user message that follows the partial answer."""
+CONTINUE_PROMPT = f"Your previous answer did not finish completely: it stopped inside a file. {_REST}"
+"""The user message that follows a partial answer whose last file is open."""
+
+GO_ON_PROMPT = f"Your previous answer did not finish completely: the connection broke. {_REST}"
+"""The user message that follows a partial answer that was cut anywhere."""
 
 OVERLAP_LIMIT = 2000
 """How many characters of the partial answer's end a continuation may repeat and have removed."""
@@ -46,8 +49,8 @@ class OverlapTrimmer:
     1. While the partial answer is inside a write: a leading code fence goes (it may be content in a Markdown file, and
        stays there), and so does an opening tag for the same path. One for another path is a new file and stays.
     2. The longest end of the partial answer (at most ``OVERLAP_LIMIT`` characters) that the continuation begins with
-       goes, if it has ``OVERLAP_MINIMUM`` characters, is a whole line, or is all there is of the last line and more
-       than one word; and is more than closing brackets.
+       goes, if it has ``OVERLAP_MINIMUM`` characters, is a whole line, or is all there is of the last line and either
+       more than one word or one that goes on; and is more than closing brackets.
     3. White space at the partial answer's very end is not sent to the model, which sees it trimmed; so what of it the
        continuation begins with goes too.
     4. After a re-opened tag the model may write the file from the start again. As far as it is the same it goes; when
@@ -55,6 +58,7 @@ class OverlapTrimmer:
     """
 
     __slots__ = (
+        "_begun",
         "_body",
         "_fence_goes",
         "_held",
@@ -73,9 +77,12 @@ class OverlapTrimmer:
         start = open_write(partial)
         self._path: str | None = None
         self._body = ""
+        self._begun = True
+        """Something stands after the tag, a line break at least."""
         if start is not None:
             end = partial.find(">", start) + 1
             self._path = tag_attributes(partial[start:end]).get("path")
+            self._begun = end < len(partial)
             self._body = partial[end:].lstrip("\n")
         self._fence_goes = not (self._path or "").lower().endswith(_MARKDOWN)
         self._tail = partial[-OVERLAP_LIMIT:]
@@ -122,8 +129,8 @@ class OverlapTrimmer:
                 self._held = lead[end:]
                 self._restart = 0
             else:
-                if self._opening:
-                    self._held = self._held.lstrip("\n")
+                if self._opening and self._begun:
+                    self._held = self._held.lstrip("\n")  # the line break after the tag is there already
                 self._preamble = False
                 return True
 
@@ -173,7 +180,7 @@ class OverlapTrimmer:
         if 0 <= self._restart == min(len(self._body), len(held)) and self._restart:
             return held[self._restart :]
         overlap = _overlap(self._tail, held[:OVERLAP_LIMIT])
-        if _is_repetition(self._tail, overlap):
+        if _is_repetition(self._tail, overlap, held[overlap : overlap + 1]):
             return held[overlap:]
         if self._restart >= _RESTART_MINIMUM:
             return f"\n{_WRITE_CLOSE}\n{self._opening}\n{held}"
@@ -204,16 +211,22 @@ def _overlap(tail: str, start: str) -> int:
     return length
 
 
-def _is_repetition(tail: str, overlap: int) -> bool:
+def _is_repetition(tail: str, overlap: int, after: str) -> bool:
     """Whether the last ``overlap`` characters are enough to be a repetition rather than text that happens to be alike.
 
-    Files end in runs of closing brackets and tags, so those prove nothing.
+    ``after`` is the continuation's next character. Files end in runs of closing brackets and tags, so those prove
+    nothing. A line that had just begun does: models like to start that line again. If there is no more of it than one
+    word, then only where the line goes on.
     """
     repeated = tail[len(tail) - overlap :]
-    significant = len("".join(repeated.split()))
-    if significant < _LINE_MINIMUM or _CLOSERS.fullmatch(repeated):
+    if _CLOSERS.fullmatch(repeated):
         return False
+    significant = len("".join(repeated.split()))
     if significant >= OVERLAP_MINIMUM:
         return True
-    begins_a_line = tail[: len(tail) - overlap][-1:] in ("\n", "")
-    return begins_a_line and (repeated.endswith("\n") or _SEVERAL_WORDS.match(repeated) is not None)
+    if tail[: len(tail) - overlap][-1:] not in ("\n", ""):
+        return False
+    if repeated.endswith("\n"):
+        return significant >= _LINE_MINIMUM
+    one_word_goes_on = any(map(str.isalpha, repeated)) and after not in ("", "\n")
+    return one_word_goes_on or _SEVERAL_WORDS.match(repeated) is not None

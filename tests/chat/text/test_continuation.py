@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.chat.text.continuation import CONTINUE_PROMPT, OverlapTrimmer
+from sidecar.chat.text.continuation import CONTINUE_PROMPT, GO_ON_PROMPT, OverlapTrimmer
 
 OPEN = '<scalix-write path="src/a.ts" description="d">\n'
 BODY = 'import { b } from "./b";\n\nexport const answer = 42;\nexport const quest'
@@ -60,6 +60,8 @@ def test_what_the_model_repeats_is_removed(repeated: str, size: int) -> None:
         (f"{OPEN}a\n", '<scalix-write path="other.ts">b</scalix-write>'),
         ('<scalix-write path="README.md">\nRun:\n', "```sh\nnpm start\n```\n</scalix-write>"),
         ("Some prose that goes on", "```ts\ncode\n```"),
+        ("Steps:\n1", "1. The eleventh"),
+        ("A rule:\n-", "--\n"),
         (PARTIAL, "  \n"),
         (PARTIAL, ""),
     ],
@@ -80,6 +82,14 @@ def test_a_repeated_beginning_of_a_line_is_a_repetition(begun: str, size: int) -
 
 
 @SIZES
+@pytest.mark.parametrize(("begun", "sent"), [("Step 3 of", ""), ("Step 3 of ", "Step 3 of"), ("<sca", ""), ("S", "")])
+def test_a_line_begun_anew_is_a_repetition(begun: str, sent: str, size: int) -> None:
+    """However short: models like to start the line they were in again."""
+    rest = " three\n" if begun.startswith("St") else 'lix-write path="b.ts">'
+    assert join(f"Steps:\n{begun}", (sent or begun) + rest, size) == f"Steps:\n{begun.rstrip()}{rest}"
+
+
+@SIZES
 @pytest.mark.parametrize(
     ("end", "continuation", "joined"),
     [
@@ -92,6 +102,13 @@ def test_a_repeated_beginning_of_a_line_is_a_repetition(begun: str, size: int) -
 )
 def test_white_space_the_model_did_not_see_is_not_doubled(end: str, continuation: str, joined: str, size: int) -> None:
     assert join(OPEN + end, continuation, size) == OPEN + joined
+
+
+@SIZES
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_the_line_break_after_a_reopened_tag_is_there_once(end: str, size: int) -> None:
+    assert join(OPEN.rstrip() + end, OPEN + BODY, size) == OPEN + BODY
+    assert join(f"{OPEN}<div>", f"{OPEN}<div>\n</div>", size) == f"{OPEN}<div>\n</div>"
 
 
 @SIZES
@@ -129,3 +146,5 @@ def test_deltas_pass_at_once_when_the_start_is_decided(later: str) -> None:
 
 def test_the_request_says_what_happened() -> None:
     assert "did not finish completely" in CONTINUE_PROMPT
+    assert "did not finish completely" in GO_ON_PROMPT
+    assert "file" not in GO_ON_PROMPT
