@@ -200,6 +200,8 @@ class ChatSession:
         return failure
 
     async def _converse(self) -> None:
+        if self._parts.host.offers("systemPrompt"):
+            await self._opened.wait()  # the host hears of a turn before it is asked about it
         plan = await self._parts.planner.plan(self._params, self._prepared, self._turn, self._start)
         self._marks.mark("context")
         self._ending.engine = plan.engine

@@ -16,6 +16,13 @@ class Transport(Protocol):
         """Write all of ``data``. Waits while the host does not read. Raises ``TransportClosed`` when it is gone."""
         ...
 
+    def send_nowait(self, data: bytes) -> int:
+        """Write what can be written without waiting; how many bytes that was, 0 where only ``send`` can.
+
+        Not to be called while a ``send`` is under way. Raises ``TransportClosed``.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Release the transport; a blocked ``receive`` ends."""
         ...

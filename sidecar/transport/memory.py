@@ -30,6 +30,15 @@ class MemoryTransport:
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             raise TransportClosed from error
 
+    def send_nowait(self, data: bytes) -> int:
+        try:
+            self._to_host_send.send_nowait(data)
+        except anyio.WouldBlock:
+            return 0
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            raise TransportClosed from error
+        return len(data)
+
     async def aclose(self) -> None:
         self._to_host_send.close()
         self._to_sidecar_receive.close()

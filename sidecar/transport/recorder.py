@@ -70,6 +70,12 @@ class RecordingTransport:
         self._note("out", self._outgoing.feed(data))
         await self._inner.send(data)
 
+    def send_nowait(self, data: bytes) -> int:
+        taken = self._inner.send_nowait(data)
+        if taken:
+            self._note("out", self._outgoing.feed(data[:taken]))
+        return taken
+
     async def aclose(self) -> None:
         self._entries.put(None)
         await anyio.to_thread.run_sync(self._writer.join)

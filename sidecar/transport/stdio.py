@@ -80,6 +80,18 @@ class StdioTransport:
                 raise TransportClosed from error
             raise
 
+    def send_nowait(self, data: bytes) -> int:
+        if not self._nonblocking:
+            return 0
+        try:
+            return os.write(self._stdout, data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if error.errno in _GONE:
+                raise TransportClosed from error
+            raise
+
     async def _send_nonblocking(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
