@@ -37,6 +37,7 @@ from sidecar.build_info import SERVER_NAME, build_id
 from sidecar.catalog.catalog import Catalog
 from sidecar.catalog.local import list_lmstudio, list_ollama, lmstudio_base, ollama_base
 from sidecar.catalog.prices import PriceList
+from sidecar.chat.autosave import Autosave
 from sidecar.chat.events import Render, StreamLane
 from sidecar.chat.parts import ChatParts
 from sidecar.chat.planner import TurnPlanner
@@ -265,6 +266,7 @@ class Services:
             late_keys=self.shell.wait,
             in_order=self.advisor.in_order,
         )
+        self.autosave = Autosave(self.database)
         self.chat = ChatService(
             ChatParts(
                 database=self.database,
@@ -274,6 +276,7 @@ class Services:
                 open_lane=application.open_lane,
                 notify=application.notify,
                 meter=self.meter,
+                autosave=self.autosave,
                 chunk_mode=lambda: host.capabilities.chunks,
                 settings_now=self.settings.load,
             )
@@ -317,6 +320,7 @@ class Services:
     async def run_background(self) -> None:
         """What may happen once the host has its answer. Nothing here may fail a chat."""
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.autosave.run)
             tasks.start_soon(self.shell.load)
             # First what a first chat needs; what nobody waits for must not compete with it for the interpreter.
             async with anyio.create_task_group() as first:

@@ -1,8 +1,10 @@
-"""Keeps the assistant row close behind the stream (protocol page 8)."""
+"""Keeps the assistant rows close behind their streams (protocol page 8)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import anyio
@@ -19,37 +21,55 @@ log = structlog.get_logger("sidecar.chat")
 
 
 class Autosave:
-    """Writes the text of one stream to its row, a moment after there is something new.
+    """Writes the texts of all streams to their rows, a moment after there is something new, in one transaction.
 
-    A short answer is over by then, and is written once, at its end.
-
-    A locked database delays saving, never the stream: SQLite waits on the writer's own thread, and what could not be
-    written is written with the next save. The writes of one stream are queued in order, so an older text never
-    overwrites a newer one.
+    A short answer is over by then, and is written once, at its end. A locked database delays saving, never a stream:
+    SQLite waits on the writer's own thread, and what could not be written is written with the next save. Writes are
+    queued in order, so an older text never overwrites a newer one.
     """
 
-    def __init__(self, database: Database, message_id: int, text: Callable[[], str]) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._message_id = message_id
-        self._text = text
-        self._dirty = anyio.Event()
+        self._streams: dict[int, Callable[[], str]] = {}
+        self._changed: set[int] = set()
+        self._wake = anyio.Event()
 
-    def touch(self) -> None:
-        """There is new text."""
-        self._dirty.set()
+    @contextmanager
+    def keeping(self, message_id: int, text: Callable[[], str]) -> Iterator[Callable[[], None]]:
+        """For the length of a stream: gives what to call when there is new text. ``text`` is what to save now."""
+
+        def touch() -> None:
+            if message_id not in self._changed:
+                self._changed.add(message_id)
+                self._wake.set()
+
+        self._streams[message_id] = text
+        try:
+            yield touch
+        finally:
+            del self._streams[message_id]
+            self._changed.discard(message_id)
 
     async def run(self) -> None:
         """Save until cancelled."""
         while True:
-            await self._dirty.wait()
+            await self._wake.wait()
             await anyio.sleep(INTERVAL_S)
-            self._dirty = anyio.Event()
-            try:
-                await self.save(self._text())
-            except StoreError as error:
-                log.warning("could not save the answer so far", code=error.code, message_id=self._message_id)
-                self._dirty.set()
+            self._wake = anyio.Event()
+            await self._save()
 
-    async def save(self, content: str) -> None:
-        """Write ``content`` now. Raises ``StoreError``."""
-        await self._database.write(lambda connection: save_content(connection, self._message_id, content))
+    async def _save(self) -> None:
+        changed, self._changed = self._changed, set()
+        texts = [(message_id, self._streams[message_id]()) for message_id in changed]
+
+        def write(connection: sqlite3.Connection) -> None:
+            for message_id, content in texts:
+                save_content(connection, message_id, content)
+
+        try:
+            await self._database.write(write)
+        except StoreError as error:
+            log.warning("could not save the answers so far", code=error.code, message_ids=sorted(changed))
+            # Streams that have ended meanwhile have their last text saved otherwise.
+            self._changed |= changed & self._streams.keys()
+            self._wake.set()

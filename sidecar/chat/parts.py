@@ -9,6 +9,7 @@ import msgspec
 
 from protocol.chat import ChatStreamParams, ModelRef
 from sidecar.chat.attachments import StoredAttachment
+from sidecar.chat.autosave import Autosave
 from sidecar.chat.events import Notify, OpenLane
 from sidecar.engines.base import Message, Target
 from sidecar.routing.catalog_view import CatalogSnapshot
@@ -114,6 +115,7 @@ class ChatParts(msgspec.Struct, frozen=True, kw_only=True):
     open_lane: OpenLane
     notify: Notify
     meter: Meter
+    autosave: Autosave
     chunk_mode: Callable[[], str]
     """``messages`` or ``patch``, as the host asked for at ``initialize``."""
     settings_now: Callable[[], Awaitable[AppSettings]]

@@ -16,7 +16,6 @@ import anyio
 import structlog
 
 from protocol.chat import ChatStreamParams, LimitsReport, ModelFallback, ModelRef
-from sidecar.chat.autosave import Autosave
 from sidecar.chat.followup import apply_response, auto_fix, continue_interrupted, continue_unclosed_write
 from sidecar.chat.outcome import (
     Ending,
@@ -98,7 +97,8 @@ class ChatSession:
         self._prepared: PreparedPrompt
         self._view: StreamView
         self._ending: Ending
-        self._autosave: Autosave
+        self._new_text: Callable[[], None]
+        """Tells the autosave."""
 
     async def run(self) -> int | str:
         """The chat id after success or cancel, ``"error"`` after a failure that was told.
@@ -164,7 +164,6 @@ class ChatSession:
             mode=self._parts.chunk_mode(),
             open_lane=self._parts.open_lane,
         )
-        self._autosave = Autosave(self._parts.database, turn.assistant_message_id, lambda: self._view.answer.value)
 
     async def _open(self) -> None:
         """Introduce the stream to the host, once, as soon as the turn is on the disk. Raises ``StoreError``."""
@@ -191,13 +190,16 @@ class ChatSession:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(open_)
-            tasks.start_soon(self._autosave.run)
-            try:
-                await self._converse()
-            except SidecarError as error:
-                failure = error
+            with self._parts.autosave.keeping(self._turn.assistant_message_id, self._saved_text) as self._new_text:
+                try:
+                    await self._converse()
+                except SidecarError as error:
+                    failure = error
             tasks.cancel_scope.cancel()
         return failure
+
+    def _saved_text(self) -> str:
+        return self._view.answer.value
 
     async def _converse(self) -> None:
         if self._parts.host.offers("systemPrompt"):
@@ -297,7 +299,7 @@ class ChatSession:
                 self._ending.passed_on.update(event.values)
         if self._view.answer.visible_changed:
             self._view.changed()
-            self._autosave.touch()
+            self._new_text()
             self._marks.mark("first_patch")
         return usage
 
