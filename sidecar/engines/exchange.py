@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -28,6 +28,9 @@ from sidecar.errors import ProviderError, StreamInterrupted
 
 ERROR_BODY_LIMIT: Final = 1 << 18
 """Bytes read of a failed answer."""
+
+_FIRST_PIECE: Final = 1024
+"""Bytes decoded at a time until there is content."""
 
 _ERROR_BODY_S: Final = 5.0
 """Seconds the body of a failed answer may take."""
@@ -115,14 +118,15 @@ class Exchange:
     async def _decoded(self, response: StreamedResponse, decoder: Decoder) -> AsyncIterator[list[Event]]:
         progress = _Progress(response, self._timeouts)
         while data := await progress.read():
-            if events := decoder.feed(data):
-                events, failure = _split(events)
-                progress.saw(events)
-                if events:
-                    yield events
-                if failure is not None:
-                    raise failure
-                progress.go_on()
+            for piece in progress.pieces(data):
+                if events := decoder.feed(piece):
+                    events, failure = _split(events)
+                    progress.saw(events)
+                    if events:
+                        yield events
+                    if failure is not None:
+                        raise failure
+                    progress.go_on()
             if progress.finished and b"[DONE]" in data:
                 progress.nothing_to_come()
         events, failure = _last(decoder)
@@ -157,6 +161,15 @@ class _Progress:
             if self.finished:
                 return b""
             raise
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """``data`` in small pieces up to the first content: the first word does not wait for all that came with it."""
+        start = 0
+        while not self._content and start < len(data):
+            yield data[start : start + _FIRST_PIECE]
+            start += _FIRST_PIECE
+        if start < len(data):
+            yield data[start:] if start else data
 
     def saw(self, events: list[Event]) -> None:
         """Takes note of what a batch tells about the way."""
