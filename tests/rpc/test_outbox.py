@@ -115,6 +115,66 @@ async def test_full_arrays_are_spaced_and_the_last_one_still_comes_before_the_en
     ]
 
 
+class Narrow(Gated):
+    """A pipe that takes a few bytes at once, and the rest when somebody waits for it."""
+
+    def __init__(self, takes: int) -> None:
+        super().__init__()
+        self.takes = takes
+        self.bytes = b""
+
+    def send_nowait(self, data: bytes) -> int:
+        if self.closed:
+            raise TransportClosed
+        self.bytes += data[: self.takes]
+        return min(self.takes, len(data))
+
+    async def send(self, data: bytes) -> None:
+        await self.gate.wait()
+        self.bytes += data
+
+
+@pytest.mark.parametrize("takes", [0, 1, 10, 1 << 20])
+async def test_what_a_pipe_does_not_take_at_once_goes_before_everything_else(takes: int) -> None:
+    transport, counter = Narrow(takes), Counter()
+    outbox = Outbox(transport)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.run)
+        await anyio.wait_all_tasks_blocked()
+        lane = outbox.lane("chunk", counter.render)
+        for _ in range(3):
+            counter.new += 1
+            lane.mark()
+        lane.send("end", lambda seq: {"seq": seq})
+        await outbox.drained()
+        tasks.cancel_scope.cancel()
+    frames = [json.loads(line)["params"] for line in transport.bytes.splitlines()]
+    assert [frame["seq"] for frame in frames] == list(range(len(frames)))
+    assert sum(frame.get("new", 0) for frame in frames) == 3
+
+
+async def test_a_mark_that_is_due_is_written_without_the_pump() -> None:
+    transport, counter = Narrow(1 << 20), Counter()
+    outbox = Outbox(transport)
+    lane = outbox.lane("chunk", counter.render)
+    counter.new = 1
+    lane.mark()
+    assert json.loads(transport.bytes)["params"] == {"seq": 0, "new": 1}
+
+
+async def test_a_host_that_is_found_gone_at_a_mark_ends_the_pump() -> None:
+    transport, counter = Narrow(0), Counter()
+    transport.closed = True
+    outbox = Outbox(transport)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(outbox.run)
+            await anyio.wait_all_tasks_blocked()
+            counter.new = 1
+            outbox.lane("chunk", counter.render).mark()
+            await outbox.drained()
+
+
 async def test_a_host_that_went_away_ends_the_pump_and_nobody_waits_for_it() -> None:
     transport = Gated()
     transport.closed = True

@@ -41,6 +41,53 @@ async def test_a_write_is_one_transaction(database: Database) -> None:
     assert len(rows(database.path, "SELECT * FROM apps")) == 1
 
 
+async def test_a_value_is_known_before_it_is_on_the_disk(database: Database) -> None:
+    other = sqlite3.connect(database.path, isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT * FROM apps").fetchall()  # a reader: whoever wants to commit has to wait
+    writing = database.begin_write(lambda connection: add_app(connection) or "written")
+    assert await writing.value() == "written"
+    with pytest.raises(DatabaseBusy):
+        await writing.committed()
+    other.execute("ROLLBACK")
+    other.close()
+    assert rows(database.path, "SELECT * FROM apps") == []
+    await database.begin_write(add_app).committed()
+    assert len(rows(database.path, "SELECT * FROM apps")) == 1
+
+
+def commits(path: Path) -> int:
+    """How many transactions changed the file, as its header counts them."""
+    return int.from_bytes(path.read_bytes()[24:28])
+
+
+async def test_writes_that_wait_together_share_a_transaction_and_one_that_fails_is_alone(tmp_path: Path) -> None:
+    path = tmp_path / "sqlite.db"
+    create_app_database(path)
+    database = Database(path, busy_timeout_ms=5_000)
+    await database.write(add_app)
+    before = commits(path)
+
+    def half(connection: sqlite3.Connection) -> None:
+        add_app(connection)
+        raise ZeroDivisionError
+
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    first = database.begin_write(add_app)
+    waiting = [database.begin_write(work) for work in (add_app, half, add_app)]
+    other.execute("ROLLBACK")
+    other.close()
+    await first.committed()
+    await waiting[0].committed()
+    with pytest.raises(ZeroDivisionError):
+        await waiting[1].committed()
+    await waiting[2].committed()
+    assert len(rows(path, "SELECT * FROM apps")) == 4
+    assert commits(path) - before <= 2
+    await database.aclose()
+
+
 async def test_the_reading_connection_cannot_write(database: Database) -> None:
     with pytest.raises(DatabaseUnreadable):
         await database.read(add_app)
