@@ -22,7 +22,7 @@ from sidecar.engines.base import (
 )
 from sidecar.engines.wire.decoder import WireDecoder
 from sidecar.engines.wire.failures import stream_error
-from sidecar.engines.wire.lenient import count, first_count, items, member
+from sidecar.engines.wire.lenient import count, first_count, items, member, total_of
 from sidecar.engines.wire.tool_calls import PendingCall, json_text
 
 _REASONS: dict[str, FinishReason] = {
@@ -235,5 +235,5 @@ def _usage(usage: dict[str, Any]) -> Usage:
         reasoning_tokens=first_count(details.get("thinking_tokens"), details.get("reasoning_tokens")),
         cached_input_tokens=cached,
         cache_write_tokens=written,
-        total_tokens=prompt + output if prompt is not None and output is not None else None,
+        total_tokens=total_of(prompt, output),
     )

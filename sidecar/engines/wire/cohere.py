@@ -20,7 +20,7 @@ from sidecar.engines.base import (
 )
 from sidecar.engines.wire.decoder import WireDecoder
 from sidecar.engines.wire.failures import stream_error
-from sidecar.engines.wire.lenient import count, first_count, items, member
+from sidecar.engines.wire.lenient import count, first_count, items, member, total_of
 from sidecar.engines.wire.tool_calls import PendingCall, json_text, whole_call
 
 _REASONS: dict[str, FinishReason] = {
@@ -69,8 +69,6 @@ class CohereDecoder(WireDecoder):
         self._calls: dict[int | None, PendingCall] = {}
 
     def _event(self, name: bytes | None, data: bytes, out: list[Event]) -> None:
-        if data.startswith(b"[DONE]"):
-            return
         event = _decode(data)
         kind = event.type
         if kind in ("content-delta", "content-start"):
@@ -151,5 +149,5 @@ def _usage(usage: dict[str, Any]) -> Usage | None:
         output_tokens=output,
         reasoning_tokens=count(tokens.get("reasoning_tokens")),
         cached_input_tokens=first_count(usage.get("cached_tokens"), tokens.get("cached_tokens")),
-        total_tokens=prompt + output if prompt is not None and output is not None else None,
+        total_tokens=total_of(prompt, output),
     )

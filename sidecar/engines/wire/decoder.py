@@ -13,11 +13,12 @@ from typing import ClassVar, Literal
 import msgspec
 
 from sidecar.engines.base import Event, Finish, FinishReason, StreamError
-from sidecar.engines.wire.repair import SplitPairs, repaired
+from sidecar.engines.wire.repair import ends_in_half, escaped, rejoined, strict, tolerant
 from sidecar.engines.wire.sse import MAX_EVENT_BYTES, SseEvent, SseFramer
 from sidecar.errors import StreamInterrupted
 
 _BOM = b"\xef\xbb\xbf"
+_END_MARK = b"[DONE]"
 _MAX_PAGE_BYTES = 8 * 1024
 
 
@@ -48,12 +49,13 @@ class WireDecoder:
 
     def __init__(self) -> None:
         self._framer = SseFramer()
-        self._pairs = SplitPairs()
+        self._held: tuple[bytes | None, str] | None = None
         self._mode: Literal["opening", "sse", "json", "page"] = "opening"
         self._body = bytearray()
         self._by_line: bool | None = None
         self._closed = False
         self._reason: FinishReason | None = None
+        self._raw_reason: str | None = None
 
     # --- Decoder -------------------------------------------------------------------------------------------------
 
@@ -87,6 +89,8 @@ class WireDecoder:
             self._finish_json(out)
         elif self._mode == "page":
             self._page(out)
+        if self._held is not None:
+            self._release(self._held, b"", out)
         if not self._closed:
             self._close(out)
         if not self._closed and self._reason is None:
@@ -106,8 +110,8 @@ class WireDecoder:
 
     def _finished(self, reason: FinishReason, raw: str | None, out: list[Event]) -> None:
         """The finish marker was seen."""
-        if reason != self._reason:
-            self._reason = reason
+        if reason != self._reason or raw != self._raw_reason:
+            self._reason, self._raw_reason = reason, raw
             out.append(Finish(reason, raw))
 
     def _failed(self, error: StreamError, out: list[Event]) -> None:
@@ -121,6 +125,9 @@ class WireDecoder:
         for event in events:
             if self._closed:
                 return
+            if self._held is not None:
+                self._read(event.event, event.data, out)
+                continue
             try:
                 self._event(event.event, event.data, out)
             except (msgspec.DecodeError, UnicodeDecodeError):
@@ -128,19 +135,57 @@ class WireDecoder:
 
     def _read(self, name: bytes | None, data: bytes, out: list[Event], *, cut: bool = False) -> None:
         """Read a value, forgiving what can be forgiven. ``cut``: the last one; passed over when it is incomplete."""
+        if self._held is not None:
+            data = self._release(self._held, data, out)
         if self._closed or (cut and _is_cut(data)):
+            self._read_lines(name, data, out)
             return
         try:
             self._event(name, data, out)
-        except msgspec.ValidationError:
-            self._unexpected(data, out)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            strict = repaired(data, self._pairs)
-            if strict is not None and strict != data:
-                self._read(name, strict, out)
+        except (msgspec.DecodeError, UnicodeDecodeError) as refused:
+            if data.startswith(_END_MARK):
+                return  # gateways end every dialect's streams as OpenAI ends its own
+            if isinstance(refused, msgspec.ValidationError):
+                self._unexpected(data, out)
             else:
-                message = "The model server sent a piece of its answer that is not valid JSON. Try again."
-                self._failed(StreamError(message, type="invalid_json", body=_excerpt(data)), out)
+                self._read_odd(name, data, out)
+
+    def _read_odd(self, name: bytes | None, data: bytes, out: list[Event]) -> None:
+        """Read what is not strict JSON."""
+        text = tolerant(data)
+        if text is not None and ends_in_half(text):
+            self._held = name, text
+        elif text is not None and strict(text) != data:
+            self._read(name, strict(text), out)
+        elif not self._read_lines(name, data, out):
+            message = "The model server sent a piece of its answer that is not valid JSON. Try again."
+            self._failed(StreamError(message, type="invalid_json", body=_excerpt(data)), out)
+
+    def _read_lines(self, name: bytes | None, data: bytes, out: list[Event]) -> bool:
+        """Read several values, a line each: a server that puts no blank line between its events. The last may be cut.
+
+        False when ``data`` is something else.
+        """
+        lines = data.split(b"\n")
+        if self._closed or len(lines) == 1 or not all(map(_is_whole, lines[:-1])):
+            return False
+        for line in lines:
+            self._read(name, line, out, cut=line is lines[-1])
+        return True
+
+    def _release(self, held: tuple[bytes | None, str], data: bytes, out: list[Event]) -> bytes:
+        """Read the value that was held for the other half of a character; ``data`` is the next one, or empty.
+
+        Gives back what is to be read next: ``data``, with the half in front where it has the partner.
+        """
+        name, text = held
+        self._held = None
+        following = tolerant(data)
+        pair = rejoined(text, following) if following is not None else None
+        if pair is not None:
+            text, data = pair[0], escaped(pair[1])
+        self._read(name, strict(text), out)
+        return data
 
     def _unexpected(self, data: bytes, out: list[Event]) -> None:
         """Valid JSON of another shape than the dialect's: fatal, unless it is an event nobody here knows."""
@@ -230,6 +275,9 @@ class WireDecoder:
 
 
 def _is_whole(data: bytes) -> bool:
+    """Whether ``data`` is strict JSON, or the end mark."""
+    if data.startswith(_END_MARK):
+        return True
     try:
         msgspec.json.decode(data, type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -239,7 +287,7 @@ def _is_whole(data: bytes) -> bool:
 
 def _is_cut(data: bytes) -> bool:
     """Whether ``data`` is neither JSON, however forgiving the reading, nor OpenAI's end mark."""
-    return not data.startswith(b"[DONE]") and not _is_whole(data) and repaired(data) is None
+    return not _is_whole(data) and tolerant(data) is None
 
 
 def _excerpt(data: bytes) -> str:

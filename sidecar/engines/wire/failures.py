@@ -18,6 +18,7 @@ _STATUS_OF = {
     "invalid_request": 400,
     "invalid_prompt": 400,
     "invalid_argument": 400,
+    "invalid_parameter": 400,
     "failed_precondition": 400,
     "bad_request": 400,
     "context_length_exceeded": 400,
@@ -40,6 +41,7 @@ _STATUS_OF = {
     "rate_limit_error": 429,
     "rate_limit": 429,
     "too_many_requests": 429,
+    "throttling": 429,
     "insufficient_quota": 429,
     "resource_exhausted": 429,
     "server_error": 500,
@@ -52,6 +54,7 @@ _STATUS_OF = {
     "service_unavailable_error": 503,
     "server_overloaded": 503,
     "unavailable": 503,
+    "the service is currently unavailable": 503,  # xAI's code
     "slow_down": 503,
     "deadline_exceeded": 504,
     "timeout_error": 504,
@@ -59,17 +62,21 @@ _STATUS_OF = {
     "overloaded_error": 529,
 }
 
+_STATUS_OF_WORD = {word.replace("_", "").replace(" ", ""): status for word, status in _STATUS_OF.items()}
+"""Without what separates the parts of a word: Alibaba writes ``InvalidApiKey``."""
+
 _NO_SENTENCE = "The model server reported an error without a message."
 
 
-def stream_error(error: Any, body: bytes) -> StreamError:
+def stream_error(error: Any, body: bytes, *, beside: dict[str, Any] | None = None) -> StreamError:
     """The event for an error value found in a stream.
 
     ``error`` is the vendor's value: a string, or an object with any of ``message``, ``type``, ``code``, ``status``
-    (also nested under ``error`` or FastAPI's ``detail``). ``body`` is the JSON text it came in.
+    (also nested under ``error`` or FastAPI's ``detail``). ``body`` is the JSON text it came in. ``beside`` holds the
+    members beside a value that is a mere sentence.
     """
     text = body.decode("utf-8", "replace")
-    fields = error if isinstance(error, dict) else {"message": error}
+    fields = error if isinstance(error, dict) else {**(beside or {}), "message": error}
     nested = fields.get("error") or fields.get("detail")
     if "message" not in fields and nested:
         fields = nested if isinstance(nested, dict) else {"message": nested}
@@ -89,7 +96,7 @@ def _sentence(fields: dict[str, Any]) -> str:
     message = fields.get("message")
     if isinstance(message, str) and message.strip():
         return message
-    if message:
+    if message and not isinstance(message, bool):
         return msgspec.json.encode(message).decode()
     return _NO_SENTENCE
 
@@ -109,6 +116,9 @@ def _status(fields: dict[str, Any], words: tuple[str | None, ...]) -> int | None
         if isinstance(value, int) and not isinstance(value, bool) and 400 <= value <= 599:
             return value
     for word in words:
-        if word is not None and (status := _STATUS_OF.get(word.lower())) is not None:
-            return status
+        if word is None:
+            continue
+        known = _STATUS_OF_WORD.get(word.partition(".")[0].lower().replace("_", "").replace(" ", ""))
+        if known is not None:
+            return known
     return None

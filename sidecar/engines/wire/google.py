@@ -23,7 +23,7 @@ from sidecar.engines.base import (
 from sidecar.engines.wire.decoder import WireDecoder
 from sidecar.engines.wire.failures import stream_error
 from sidecar.engines.wire.google_arguments import PartialArguments
-from sidecar.engines.wire.lenient import count, items, member
+from sidecar.engines.wire.lenient import count, items, member, total_of
 from sidecar.engines.wire.tool_calls import PendingCall, json_text, whole_call
 
 _REASONS: dict[str, FinishReason] = {
@@ -87,8 +87,6 @@ class GoogleDecoder(WireDecoder):
         self._usage: Usage | None = None
 
     def _event(self, name: bytes | None, data: bytes, out: list[Event]) -> None:
-        if data.startswith(b"[DONE]"):
-            return
         chunk = _decode(data)
         if not self._started and (chunk.response_id or chunk.model_version):
             self._started = True
@@ -177,7 +175,7 @@ class GoogleDecoder(WireDecoder):
         return f"{self._prefix}-call-{self._calls - 1}"
 
     def _cite(self, chunk: dict[str, Any], out: list[Event]) -> None:
-        found = member(chunk.get("web")) or member(chunk.get("retrievedContext"))
+        found = member(chunk.get("web")) or member(chunk.get("retrievedContext")) or member(chunk.get("maps"))
         url = found.get("uri") or member(chunk.get("image")).get("sourceUri")
         if isinstance(url, str) and url.startswith("http") and url not in self._urls:
             self._urls.add(url)
@@ -197,7 +195,6 @@ def _usage(usage: dict[str, Any]) -> Usage | None:
     prompt = count(usage.get("promptTokenCount"))
     candidates = count(usage.get("candidatesTokenCount"))
     thoughts = count(usage.get("thoughtsTokenCount"))
-    total = count(usage.get("totalTokenCount"))
     if prompt is None and candidates is None and thoughts is None:
         return None
     output = None if candidates is None and thoughts is None else (candidates or 0) + (thoughts or 0)
@@ -206,5 +203,5 @@ def _usage(usage: dict[str, Any]) -> Usage | None:
         output_tokens=output,
         reasoning_tokens=thoughts,
         cached_input_tokens=count(usage.get("cachedContentTokenCount")),
-        total_tokens=total if total is not None or prompt is None else prompt + (output or 0),
+        total_tokens=total_of(prompt, output, usage.get("totalTokenCount")),
     )

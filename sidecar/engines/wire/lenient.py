@@ -28,3 +28,14 @@ def first_count(*values: Any) -> int | None:
         if (number := count(value)) is not None:
             return number
     return None
+
+
+def total_of(prompt: int | None, output: int | None, given: Any = None) -> int | None:
+    """The tokens of a call: both sides together, as the AI SDK counts them.
+
+    ``given``, the vendor's own total, counts where a side is missing; without it the side that is there is the total.
+    """
+    if prompt is not None and output is not None:
+        return prompt + output
+    total = count(given)
+    return total if total is not None else (prompt if output is None else output)

@@ -26,7 +26,7 @@ from sidecar.engines.base import (
 )
 from sidecar.engines.wire.decoder import WireDecoder
 from sidecar.engines.wire.failures import stream_error
-from sidecar.engines.wire.lenient import count, first_count, member
+from sidecar.engines.wire.lenient import count, first_count, items, member, total_of
 from sidecar.engines.wire.tool_calls import ChatCalls
 
 _REASONS: dict[str, FinishReason] = {
@@ -42,14 +42,28 @@ _REASONS: dict[str, FinishReason] = {
 }
 
 
+_HEARTBEAT = "Thinking... "
+"""What Grok 4 repeats as reasoning while it thinks unseen; once is enough, as in the AI SDK."""
+
+
+_TEXT_MEMBER = {
+    "text": "text",
+    "output_text": "text",
+    "reasoning.text": "text",  # OpenRouter's ``reasoning_details``
+    "reasoning.summary": "summary",
+}
+
+
 class _Delta(msgspec.Struct, gc=False):
     content: str | list[Any] | None = None
-    reasoning_content: str | list[Any] | None = None
+    reasoning_content: Any = None
     reasoning: Any = None
-    refusal: str | None = None
-    tool_calls: list[Any] | None = None
+    reasoning_details: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
     function_call: Any = None
-    images: list[Any] | None = None
+    images: Any = None
+    annotations: Any = None
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -66,7 +80,8 @@ class _Chunk(msgspec.Struct, gc=False):
     usage: Any = None
     error: Any = None
     detail: Any = None
-    citations: list[Any] | None = None
+    message: Any = None
+    citations: Any = None
     x_groq: Any = None
     upgrade_prompt: Any = None
     analytics: Any = None
@@ -86,6 +101,7 @@ class OpenAIChatDecoder(WireDecoder):
         self._prefix = "chat"
         self._calls = ChatCalls()
         self._sources: set[str] = set()
+        self._heartbeat = False
 
     def _event(self, name: bytes | None, data: bytes, out: list[Event]) -> None:
         if data.startswith(b"[DONE]"):
@@ -111,14 +127,24 @@ class OpenAIChatDecoder(WireDecoder):
         if chunk.usage is not None or chunk.x_groq is not None or chunk.citations:
             failure = self._extras(chunk, out) or failure
         self._proxy_members(chunk, out)
-        if not choices and failure is None and (chunk.detail is not None or name == b"error"):
-            failure = chunk.detail if chunk.detail is not None else msgspec.json.decode(data)
-        if failure:
-            self._failed(stream_error(failure, data), out)
+        if failure or not choices:
+            self._error(failure, name, chunk, data, out)
 
     def _close(self, out: list[Event]) -> None:
         if self._reason is not None:
             self._calls.complete(out)
+
+    def _error(self, failure: Any, name: bytes | None, chunk: _Chunk, data: bytes, out: list[Event]) -> None:
+        """An error under ``error`` (its code may stand beside it: xAI), under ``detail``, or as the whole event."""
+        if failure is None:
+            failure = chunk.detail
+        whole = name == b"error" or (chunk.choices is None and isinstance(chunk.message, str))
+        if failure is None and whole:
+            failure = msgspec.json.decode(data)
+        if failure is None:
+            return
+        beside = {} if isinstance(failure, dict) or chunk.choices else msgspec.json.decode(data)
+        self._failed(stream_error(failure, data, beside=beside), out)
 
     def _start(self, chunk: _Chunk, out: list[Event]) -> None:
         self._started = True
@@ -128,8 +154,8 @@ class OpenAIChatDecoder(WireDecoder):
 
     def _delta(self, delta: _Delta, out: list[Event]) -> None:
         # ``reasoning_content`` (DeepSeek, Alibaba, xAI, Moonshot) or ``reasoning`` (Groq, Together, Cerebras,
-        # OpenRouter); a server that sends both sends the same text twice.
-        reasoning = delta.reasoning_content or delta.reasoning
+        # OpenRouter, which has ``reasoning_details`` too); a server that sends several sends the same text again.
+        reasoning = delta.reasoning_content or delta.reasoning or delta.reasoning_details
         if reasoning:
             self._reasoning(reasoning, out)
         content = delta.content
@@ -139,21 +165,27 @@ class OpenAIChatDecoder(WireDecoder):
                 out.append(TextDelta(content))
             else:
                 self._parts(content, out)
-        if delta.refusal:
+        if delta.refusal and isinstance(delta.refusal, str):
             self._has_content = True
             out.append(TextDelta(delta.refusal))
         if delta.tool_calls:
             self._has_content = True
-            self._calls.add(delta.tool_calls, self._prefix, out)
+            self._calls.add(items(delta.tool_calls), self._prefix, out)
         if delta.function_call is not None:
             self._has_content = True
             self._calls.add_function_call(delta.function_call, self._prefix, out)
         if delta.images:
-            _images(delta.images, out)
+            _images(items(delta.images), out)
+        if delta.annotations:
+            for annotation in items(delta.annotations):
+                cited = member(member(annotation).get("url_citation"))
+                self._cite(cited.get("url"), cited.get("title"), out)
 
     def _reasoning(self, reasoning: Any, out: list[Event]) -> None:
         text = reasoning if isinstance(reasoning, str) else _joined(reasoning)
-        if text:
+        again = self._heartbeat and text == _HEARTBEAT
+        self._heartbeat = text == _HEARTBEAT
+        if text and not again:
             self._has_content = True
             out.append(ReasoningDelta(text))
 
@@ -169,15 +201,18 @@ class OpenAIChatDecoder(WireDecoder):
 
     def _extras(self, chunk: _Chunk, out: list[Event]) -> Any:
         """Usage and citations. Returns an error found on the way, if any."""
-        for url in chunk.citations or ():
-            if isinstance(url, str) and url not in self._sources:
-                self._sources.add(url)
-                out.append(Source(str(len(self._sources)), url))
+        for url in items(chunk.citations):
+            self._cite(url, None, out)
         groq = member(chunk.x_groq)
         usage = member(chunk.usage) or member(groq.get("usage"))
         if counted := _usage(usage):
             out.append(counted)
         return groq.get("error")
+
+    def _cite(self, url: Any, title: Any, out: list[Event]) -> None:
+        if isinstance(url, str) and url and url not in self._sources:
+            self._sources.add(url)
+            out.append(Source(str(len(self._sources)), url, title if isinstance(title, str) else None))
 
     @staticmethod
     def _proxy_members(chunk: _Chunk, out: list[Event]) -> None:
@@ -208,7 +243,8 @@ def _usage(usage: dict[str, Any]) -> Usage | None:
     Cached tokens: ``prompt_tokens_details`` (OpenAI; Mistral also writes ``prompt_token_details``),
     ``prompt_cache_hit_tokens`` (DeepSeek), ``cached_tokens`` (Moonshot), ``num_cached_tokens`` (Mistral).
     xAI counts reasoning outside ``completion_tokens``, and then says so by its own total: output is both.
-    A vendor whose cached tokens outnumber the prompt's counts them outside (xAI).
+    A vendor whose cached tokens outnumber the prompt's counts them outside (xAI). The total is the sum of both sides;
+    the vendor's own stands in where one of them is missing.
     """
     prompt = count(usage.get("prompt_tokens"))
     completion = count(usage.get("completion_tokens"))
@@ -229,19 +265,17 @@ def _usage(usage: dict[str, Any]) -> Usage | None:
         usage.get("cache_creation_input_tokens"),
     )
     reasoning = first_count(spent.get("reasoning_tokens"), usage.get("reasoning_tokens"))
-    if prompt is not None and cached is not None and cached > prompt:
-        prompt += cached
     if reasoning and prompt is not None and completion is not None and total == prompt + completion + reasoning:
         completion += reasoning
-    if total is None and prompt is not None and completion is not None:
-        total = prompt + completion
+    if prompt is not None and cached is not None and cached > prompt:
+        prompt += cached
     return Usage(
         input_tokens=prompt,
         output_tokens=completion,
         reasoning_tokens=reasoning,
         cached_input_tokens=cached,
         cache_write_tokens=written,
-        total_tokens=total,
+        total_tokens=total_of(prompt, completion, total),
     )
 
 
@@ -251,11 +285,10 @@ def _kind(part: Any) -> str | None:
 
 
 def _text_of(part: Any) -> str:
-    """The text of a text part; other parts have none."""
-    if _kind(part) in ("text", "output_text"):
-        text = part.get("text")
-        return text if isinstance(text, str) else ""
-    return ""
+    """The text of a part; parts that are not text have none."""
+    member_name = _TEXT_MEMBER.get(_kind(part) or "")
+    text = part.get(member_name) if member_name else None
+    return text if isinstance(text, str) else ""
 
 
 def _joined(value: Any) -> str:

@@ -26,7 +26,7 @@ from sidecar.engines.base import (
 )
 from sidecar.engines.wire.decoder import WireDecoder
 from sidecar.engines.wire.failures import stream_error
-from sidecar.engines.wire.lenient import count, items, member
+from sidecar.engines.wire.lenient import count, items, member, total_of
 from sidecar.engines.wire.tool_calls import PendingCall, json_text, whole_call
 
 _INCOMPLETE: dict[str, FinishReason] = {
@@ -45,6 +45,7 @@ _SERVER_TOOLS = {
     "code_interpreter_call": ("code_interpreter", "code"),
     "mcp_call": ("mcp", "arguments"),
     "mcp_approval_request": ("mcp", "arguments"),
+    "tool_search_call": ("tool_search", "arguments"),
     "custom_tool_call": ("custom", "input"),
 }
 
@@ -57,10 +58,12 @@ _LOCAL_TOOLS = {
 
 _FINISHED = ("response.completed", "response.incomplete", "response.done", "response.cancelled")
 _DONE_TEXT = ("response.output_text.done", "response.refusal.done")
+_DONE_REASONING = ("response.reasoning_summary_text.done", "response.reasoning_text.done")
 _TEXT = ("response.output_text.delta", "response.refusal.delta")
 _REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 _ITEM = ("response.output_item.added", "response.output_item.done")
 _ARGUMENTS = "response.function_call_arguments.delta"
+_DONE_ARGUMENTS = "response.function_call_arguments.done"
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -95,6 +98,7 @@ class _StreamEvent(msgspec.Struct, gc=False):
     delta: str | None = None
     text: Any = None
     refusal: Any = None
+    arguments: Any = None
     item_id: str | None = None
     output_index: int | None = None
     summary_index: int | None = None
@@ -106,6 +110,8 @@ class _StreamEvent(msgspec.Struct, gc=False):
     error: Any = None
     message: Any = None
     detail: Any = None
+    code: Any = None
+    choices: Any = None
 
 
 _decode = msgspec.json.Decoder(_StreamEvent).decode
@@ -121,8 +127,10 @@ class OpenAIResponsesDecoder(WireDecoder):
             "response.failed",
             "error",
             _ARGUMENTS,
+            _DONE_ARGUMENTS,
             *_FINISHED,
             *_DONE_TEXT,
+            *_DONE_REASONING,
             *_TEXT,
             *_REASONING,
             *_ITEM,
@@ -133,16 +141,15 @@ class OpenAIResponsesDecoder(WireDecoder):
         super().__init__()
         self._started = False
         self._called = False
-        self._reasoned = False
         self._items = 0
         self._block_ids: dict[int | None, str] = {}
-        self._texts: set[tuple[int | None, int | None]] = set()
+        self._texts: set[tuple[int | None, int]] = set()
+        self._thoughts: set[tuple[int | None, int]] = set()
         self._pending: dict[int | None, PendingCall] = {}
+        self._given_arguments: dict[int | None, str] = {}
         self._urls: set[str] = set()
 
     def _event(self, name: bytes | None, data: bytes, out: list[Event]) -> None:
-        if data.startswith(b"[DONE]"):
-            return
         event = _decode(data)
         kind = event.type
         if kind in _TEXT:
@@ -150,9 +157,7 @@ class OpenAIResponsesDecoder(WireDecoder):
                 self._text(event, event.delta, out)
         elif kind in _REASONING:
             if event.delta:
-                self._reasoned = True
-                part = event.summary_index if event.summary_index is not None else event.content_index
-                out.append(ReasoningDelta(event.delta, f"{self._block_id(event)}:{part or 0}"))
+                self._thought(event, event.delta, out)
         elif kind == _ARGUMENTS:
             if (call := self._pending.get(event.output_index)) is not None:
                 call.append(event.delta or "", out)
@@ -165,8 +170,14 @@ class OpenAIResponsesDecoder(WireDecoder):
         if kind in _DONE_TEXT:
             # Only for servers that send no deltas.
             whole = event.text or event.refusal
-            if isinstance(whole, str) and whole and not self._was_sent(event.output_index, event.content_index or 0):
+            if isinstance(whole, str) and whole and not _has(self._texts, event.output_index, event.content_index or 0):
                 self._text(event, whole, out)
+        elif kind in _DONE_REASONING:
+            whole = event.text
+            if isinstance(whole, str) and whole and not _has(self._thoughts, event.output_index, _part(event)):
+                self._thought(event, whole, out)
+        elif kind == _DONE_ARGUMENTS:
+            self._given_arguments[event.output_index] = json_text(event.arguments)
         elif kind in _ITEM and event.item is not None:
             if kind == "response.output_item.added":
                 self._item_added(event.output_index, event.item, out)
@@ -194,11 +205,13 @@ class OpenAIResponsesDecoder(WireDecoder):
             for index, item in enumerate(msgspec.convert(response.output or [], list[_Item])):
                 if item.type != "message" or not self._texts:
                     self._item_done(index, item, out)
-        if usage := _usage(member(response.usage)):
-            out.append(usage)
         raw = member(response.incomplete_details).get("reason")
         if raw is None and response.status in ("incomplete", "cancelled"):
             raw = response.status
+        if raw is None:
+            self._complete_calls(out)
+        if usage := _usage(member(response.usage)):
+            out.append(usage)
         if raw is None:
             reason: FinishReason = "tool-calls" if self._called else "stop"
         else:
@@ -207,7 +220,7 @@ class OpenAIResponsesDecoder(WireDecoder):
 
     def _untyped(self, name: bytes | None, event: _StreamEvent, data: bytes, out: list[Event]) -> None:
         """An ``error`` event, flat or nested; an answer object that was not streamed; an error of a gateway."""
-        failed = event.type == "error" or name == b"error" or event.error or event.detail
+        failed = event.type == "error" or name == b"error" or event.error or event.detail or event.code
         if event.object == "response" and not event.error:
             response = _decode_response(data)
             self._response(
@@ -216,7 +229,9 @@ class OpenAIResponsesDecoder(WireDecoder):
         elif failed:
             fields = msgspec.json.decode(data)
             fields.pop("type", None) if event.type == "error" else None
-            self._failed(stream_error(event.error or fields, data), out)
+            self._failed(stream_error(event.error or fields, data, beside=fields), out)
+        elif event.choices is not None:
+            self._unexpected(data, out)  # chat completions: the address is of the older API
 
     # --- items ---------------------------------------------------------------------------------------------------
 
@@ -236,10 +251,11 @@ class OpenAIResponsesDecoder(WireDecoder):
             self._called = True
             call = self._pending.pop(index, None) or PendingCall(item.call_id or item.id or f"call-{index}")
             call.name = call.name or item.name or ""
+            self._given_arguments.pop(index, None)
             call.complete(out, json_text(item.arguments) or None)
         elif kind == "message":
             self._message(index, item, out)
-        elif kind == "reasoning" and not self._reasoned and index not in self._block_ids:
+        elif kind == "reasoning":
             self._whole_reasoning(index, item, out)
         elif kind in _SERVER_TOOLS or kind in _LOCAL_TOOLS:
             self._tool_item(kind, item, out)
@@ -248,15 +264,23 @@ class OpenAIResponsesDecoder(WireDecoder):
         for position, part in enumerate(item.content or ()):
             fields = member(part)
             text = fields.get("text") or fields.get("refusal")
-            if isinstance(text, str) and text and not self._was_sent(index, position):
+            if isinstance(text, str) and text and not _has(self._texts, index, position):
                 self._texts.add((index, position))
                 out.append(TextDelta(text, self._block_ids.get(index) or item.id or "0"))
             for annotation in items(fields.get("annotations")):
                 self._cite(annotation, out)
 
-    @staticmethod
-    def _whole_reasoning(index: int | None, item: _Item, out: list[Event]) -> None:
-        """Reasoning of an item that was never announced: an answer that was not streamed."""
+    def _complete_calls(self, out: list[Event]) -> None:
+        """Calls whose arguments were declared complete though their item was not."""
+        for index, arguments in self._given_arguments.items():
+            if (call := self._pending.pop(index, None)) is not None:
+                self._called = True
+                call.complete(out, arguments or None)
+
+    def _whole_reasoning(self, index: int | None, item: _Item, out: list[Event]) -> None:
+        """Reasoning of an item of which nothing was streamed."""
+        if any(sent in (index, None) for sent, _ in self._thoughts):
+            return
         for position, part in enumerate(item.summary or item.content or ()):
             text = member(part).get("text")
             if isinstance(text, str) and text:
@@ -266,7 +290,9 @@ class OpenAIResponsesDecoder(WireDecoder):
     def _tool_item(kind: str, item: _Item, out: list[Event]) -> None:
         tool, source = _SERVER_TOOLS.get(kind) or _LOCAL_TOOLS[kind]
         value = getattr(item, source) if source else None
-        if kind in ("file_search_call", "code_interpreter_call", "custom_tool_call", *_LOCAL_TOOLS):
+        if item.arguments and kind in _SERVER_TOOLS:
+            value = item.arguments  # xAI gives its own tools' arguments as functions have them
+        elif kind in ("file_search_call", "code_interpreter_call", "custom_tool_call", *_LOCAL_TOOLS):
             value = {source: value}
         executed = kind in _SERVER_TOOLS
         whole_call(
@@ -277,13 +303,14 @@ class OpenAIResponsesDecoder(WireDecoder):
 
     # --- text ----------------------------------------------------------------------------------------------------
 
+    def _thought(self, event: _StreamEvent, text: str, out: list[Event]) -> None:
+        part = _part(event)
+        self._thoughts.add((event.output_index, part))
+        out.append(ReasoningDelta(text, f"{self._block_id(event)}:{part}"))
+
     def _text(self, event: _StreamEvent, text: str, out: list[Event]) -> None:
         self._texts.add((event.output_index, event.content_index or 0))
         out.append(TextDelta(text, self._block_id(event)))
-
-    def _was_sent(self, index: int | None, position: int) -> bool:
-        """Whether deltas brought this text already, under its item's index or under none."""
-        return (index, position) in self._texts or (None, position) in self._texts
 
     def _block_id(self, event: _StreamEvent) -> str:
         """The id announced for the item. Some gateways change ``item_id`` from event to event."""
@@ -298,22 +325,36 @@ class OpenAIResponsesDecoder(WireDecoder):
             out.append(Source(str(len(self._urls)), url, title if isinstance(title, str) else None))
 
 
+def _part(event: _StreamEvent) -> int:
+    """The position of a reasoning text within its item."""
+    return event.summary_index if event.summary_index is not None else event.content_index or 0
+
+
+def _has(sent: set[tuple[int | None, int]], index: int | None, position: int) -> bool:
+    """Whether a text was sent already, under its item's index or under none."""
+    return (index, position) in sent or (None, position) in sent
+
+
 def _usage(usage: dict[str, Any]) -> Usage | None:
-    """Token counts. Cached tokens that outnumber the prompt's are counted outside it (xAI)."""
+    """Token counts. Cached tokens that outnumber the prompt's are counted outside it, and so is reasoning where the
+    vendor's own total says so (xAI)."""
     prompt = count(usage.get("input_tokens"))
     completion = count(usage.get("output_tokens"))
     if prompt is None and completion is None:
         return None
-    cached = count(member(usage.get("input_tokens_details")).get("cached_tokens"))
+    details = member(usage.get("input_tokens_details"))
+    cached = count(details.get("cached_tokens"))
+    reasoning = count(member(usage.get("output_tokens_details")).get("reasoning_tokens"))
+    total = count(usage.get("total_tokens"))
+    if reasoning and prompt is not None and completion is not None and total == prompt + completion + reasoning:
+        completion += reasoning
     if prompt is not None and cached is not None and cached > prompt:
         prompt += cached
-    total = count(usage.get("total_tokens"))
-    if total is None and prompt is not None and completion is not None:
-        total = prompt + completion
     return Usage(
         input_tokens=prompt,
         output_tokens=completion,
-        reasoning_tokens=count(member(usage.get("output_tokens_details")).get("reasoning_tokens")),
+        reasoning_tokens=reasoning,
         cached_input_tokens=cached,
-        total_tokens=total,
+        cache_write_tokens=count(details.get("cache_write_tokens")),
+        total_tokens=total_of(prompt, completion, total),
     )

@@ -15,8 +15,10 @@ class PendingCall:
     ``ToolInputStart`` waits for the name; what comes before it is kept.
     """
 
-    def __init__(self, call_id: str, name: str = "", *, provider_executed: bool = False) -> None:
+    def __init__(self, call_id: str, name: str = "", *, wire_id: str = "", provider_executed: bool = False) -> None:
         self.id = call_id
+        self.wire_id = wire_id
+        """The id the vendor uses for it, when ours had to be another."""
         self.name = name
         self.provider_executed = provider_executed
         self._pieces: list[str] = []
@@ -42,12 +44,17 @@ class PendingCall:
         """Whether any piece has come."""
         return bool(self._pieces)
 
+    @property
+    def arguments(self) -> str:
+        """The pieces so far."""
+        return "".join(self._pieces)
+
     def complete(self, out: list[Event], arguments: str | None = None) -> None:
         """Close the call. ``arguments``, when given, is the vendor's own full text and wins over the pieces."""
         if arguments and not self._pieces:
             self.append(arguments, out)
         self.start(out)
-        text = arguments or "".join(self._pieces)
+        text = arguments or self.arguments
         out.append(ToolCall(self.id, self.name, text if text.strip() else "{}", self.provider_executed))
 
 
@@ -67,15 +74,16 @@ class ChatCalls:
     """The ``tool_calls`` of chat completions.
 
     Vendors differ in what a delta carries. A piece belongs to the call of its ``index``; without an index to the call
-    of its id, else to the latest. It begins a new call when its index is new, or when it brings both a name and
-    another id than the call of that index has (Gemini's and some Mistral-style servers number every call 0).
-    Empty ids are no ids (Alibaba). A call without an id gets one made of ``prefix`` and its position.
+    of its id, else to the latest. A piece with a name may begin a new call all the same: Gemini and some Mistral-style
+    servers number every call 0, others give every call the same id. What tells is another name, or arguments that
+    begin anew where those of the call were complete. Empty ids are no ids (Alibaba). A call without an id, or with
+    one that is taken, gets one made of ``prefix`` and its position.
     """
 
     def __init__(self) -> None:
         self._open: list[PendingCall] = []
         self._by_index: dict[int, PendingCall] = {}
-        self._given_ids: dict[str, PendingCall] = {}
+        self._by_wire_id: dict[str, PendingCall] = {}
         self._count = 0
 
     def add(self, deltas: list[Any], prefix: str, out: list[Event]) -> None:
@@ -97,35 +105,64 @@ class ChatCalls:
                 call.complete(out)
         self._open.clear()
         self._by_index.clear()
-        self._given_ids.clear()
+        self._by_wire_id.clear()
 
     def _add(self, delta: dict[str, Any], function: dict[str, Any], prefix: str, out: list[Event]) -> None:
-        given = delta.get("id")
-        call_id = str(given) if given else ""
+        wire_id = str(delta.get("id") or "")
         name = function.get("name")
         name = name if isinstance(name, str) else ""
+        arguments = json_text(function.get("arguments"))
         index = delta.get("index")
-        call = self._find(index, call_id, name)
+        call = self._find(index, wire_id, name)
+        if call is not None and name and call.name:
+            if arguments == call.arguments and _is_object(arguments):
+                return  # the same call, sent twice
+            if _begins_another(call, wire_id, name, arguments):
+                call = None
         if call is None:
-            call = PendingCall(call_id or f"{prefix}-call-{self._count}")
-            self._count += 1
-            self._open.append(call)
+            call = self._begin(wire_id, prefix)
         if isinstance(index, int):
             self._by_index[index] = call
-        if call_id:
-            self._given_ids[call_id] = call
+        if wire_id:
+            self._by_wire_id[wire_id] = call
         if name and not call.name:
             call.name = name
         call.start(out)
-        call.append(json_text(function.get("arguments")), out)
+        call.append(arguments, out)
 
-    def _find(self, index: Any, call_id: str, name: str) -> PendingCall | None:
-        if call_id and call_id in self._given_ids:
-            return self._given_ids[call_id]
-        if isinstance(index, int):
-            call = self._by_index.get(index)
-        else:
-            call = self._open[-1] if self._open and not (name and call_id) else None
-        if call is not None and name and call.name and (call_id or not isinstance(index, int)):
-            return None
+    def _begin(self, wire_id: str, prefix: str) -> PendingCall:
+        taken = not wire_id or wire_id in self._by_wire_id
+        call = PendingCall(f"{prefix}-call-{self._count}" if taken else wire_id, wire_id=wire_id)
+        self._count += 1
+        self._open.append(call)
         return call
+
+    def _find(self, index: Any, wire_id: str, name: str) -> PendingCall | None:
+        """The call a piece seems to belong to."""
+        placed = isinstance(index, int)
+        call = self._by_index.get(index) if placed else None
+        if call is not None and call.wire_id == wire_id:
+            return call
+        if wire_id in self._by_wire_id and not (placed and name):
+            return self._by_wire_id[wire_id]
+        if not placed and not name and self._open:
+            return self._open[-1]
+        return call
+
+
+def _begins_another(call: PendingCall, wire_id: str, name: str, arguments: str) -> bool:
+    """Whether a piece that names a function begins a call of its own instead of going on with ``call``."""
+    if name != call.name:
+        return True
+    anew = arguments.lstrip().startswith("{")
+    if wire_id and wire_id != call.wire_id:
+        return anew or not call.has_arguments or _is_object(call.arguments)
+    return anew and _is_object(call.arguments)
+
+
+def _is_object(arguments: str) -> bool:
+    """Whether ``arguments`` is a complete JSON object."""
+    try:
+        return isinstance(msgspec.json.decode(arguments), dict)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return False

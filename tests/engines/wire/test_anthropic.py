@@ -53,6 +53,11 @@ def test_the_stop_reason_finishes_even_when_the_stop_event_is_missing() -> None:
     assert messages(message_start(), *TEXT).cut
 
 
+def test_the_last_of_two_stop_reasons_counts() -> None:
+    reading = messages(message_start(), *message_end("pause_turn"), *message_end("end_turn"))
+    assert (reading.finish, reading.raw) == ("stop", "end_turn")
+
+
 def test_the_answers_id_and_model_are_given_once_although_the_start_is_repeated() -> None:
     reading = messages(message_start(input_tokens=3), message_start(input_tokens=3), *TEXT, *message_end("end_turn"))
     assert reading.started == [ResponseStarted("msg_3", "wren-4")]

@@ -75,6 +75,14 @@ def test_a_byte_order_mark_and_data_without_a_space_change_nothing(dialect: Dial
 
 
 @every_dialect
+@pytest.mark.parametrize(
+    "mark", [b"data: [DONE]\n\n", b"data:[DONE]\n\n", b"data: [DONE]", b"event: done\ndata: [DONE]\n\n"]
+)
+def test_an_end_mark_after_the_answer_changes_nothing(dialect: Dialect, mark: bytes) -> None:
+    assert read(dialect, SAMPLES[dialect] + mark) == WHOLE[dialect]
+
+
+@every_dialect
 def test_a_missing_last_blank_line_changes_nothing(dialect: Dialect) -> None:
     assert read(dialect, SAMPLES[dialect].rstrip(b"\n")) == WHOLE[dialect]
 

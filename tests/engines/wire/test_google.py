@@ -172,9 +172,26 @@ def test_grounding_becomes_sources_once() -> None:
     assert gemini(*values, STOP).sources == [Source("1", "https://ponds.example/1", "Ponds")]
 
 
+def test_places_of_the_map_become_sources() -> None:
+    value = part({"text": "a"})
+    place = {"maps": {"uri": "https://maps.example/7", "title": "North pond", "placeId": "places/7"}}
+    value["candidates"][0]["groundingMetadata"] = {"groundingChunks": [place]}
+    assert gemini(value, STOP).sources == [Source("1", "https://maps.example/7", "North pond")]
+
+
 @pytest.mark.parametrize(
     ("usage", "expected"),
     [
+        (
+            # what the vendor's own tools read is in its total only
+            {
+                "promptTokenCount": 20,
+                "candidatesTokenCount": 9,
+                "toolUsePromptTokenCount": 500,
+                "totalTokenCount": 529,
+            },
+            Usage(20, 9, total_tokens=29),
+        ),
         (
             {"promptTokenCount": 20, "candidatesTokenCount": 4, "thoughtsTokenCount": 5, "totalTokenCount": 29},
             Usage(20, 9, 5, None, None, 29),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.engines.base import GeneratedFile, ResponseStarted, ToolCall, Usage
+from sidecar.engines.base import GeneratedFile, ResponseStarted, Source, ToolCall, Usage
 from tests.engines.wire.reading import Reading, chunk, data, read, tool_delta
 
 DONE = "[DONE]"
@@ -75,6 +75,13 @@ def test_an_empty_finish_reason_is_none() -> None:
         {"reasoning_content": None, "reasoning": "Hm.", "content": None},
         {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]},
         {"content": [{"type": "thinking", "thinking": "Hm."}]},
+        {
+            "reasoning_details": [
+                {"type": "reasoning.text", "text": "H"},
+                {"type": "reasoning.summary", "summary": "m."},
+            ]
+        },
+        {"reasoning": "Hm.", "reasoning_details": [{"type": "reasoning.encrypted", "data": "c2VjcmV0"}]},
     ],
 )
 def test_reasoning_under_every_vendors_name(delta: dict[str, Any]) -> None:
@@ -94,6 +101,32 @@ def test_content_as_a_list_of_parts() -> None:
 def test_a_refusal_is_shown_and_the_vendors_reason_kept() -> None:
     reading = chat(chunk({"content": None, "refusal": "I "}), chunk({"refusal": "can't."}), STOP, DONE)
     assert (reading.text, reading.finish) == ("I can't.", "stop")
+
+
+def test_groks_sign_that_it_is_still_thinking_is_shown_once() -> None:
+    beats = [chunk({"reasoning_content": "Thinking... "})] * 3
+    reading = chat(*beats, chunk({"reasoning_content": "Two."}), chunk({"reasoning_content": "Two."}), STOP, DONE)
+    assert reading.reasoning == "Thinking... Two.Two."
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"refusal": False},
+        {"refusal": {}},
+        {"reasoning_content": 5},
+        {"reasoning": [None]},
+        {"reasoning_details": {"text": "x"}},
+        {"tool_calls": {}},
+        {"tool_calls": "none"},
+        {"images": False},
+        {"annotations": {"url": "x"}},
+        {"annotations": [None, {"type": "url_citation"}]},
+    ],
+)
+def test_members_of_an_odd_type_do_not_cost_the_answer(odd: dict[str, Any]) -> None:
+    reading = chat(chunk({"content": "Yes", **odd}), chunk({"content": "."}), STOP, DONE)
+    assert (reading.text, reading.reasoning, reading.finish, reading.error) == ("Yes.", "", "stop", None)
 
 
 def test_images_that_come_as_data_urls() -> None:
@@ -122,6 +155,58 @@ def test_parallel_calls_in_pieces_that_interleave() -> None:
 def test_a_call_whose_arguments_come_whole() -> None:
     reading = chat(chunk(tool_delta(0, '{"x":2}', id="b", name="two")), chunk({}, "tool_calls"), DONE)
     assert called(reading) == [("b", "two", '{"x":2}')]
+
+
+def test_calls_that_all_have_index_0_and_are_announced_first() -> None:
+    reading = chat(
+        chunk(tool_delta(0, "", id="a", name="one")),
+        chunk(tool_delta(0, "", id="b", name="one")),
+        chunk(tool_delta(0, '{"x":2}')),
+        chunk({}, "tool_calls"),
+    )
+    assert called(reading) == [("a", "one", "{}"), ("b", "one", '{"x":2}')]
+
+
+def test_calls_that_all_have_index_0_and_no_id() -> None:
+    reading = chat(
+        chunk(tool_delta(0, '{"x":1}', name="one")),
+        chunk(tool_delta(0, '{"x":2}', name="one")),
+        chunk(tool_delta(0, '{"x":3}', name="two")),
+        chunk({}, "tool_calls"),
+    )
+    assert [(name, arguments) for _, name, arguments in called(reading)] == [
+        ("one", '{"x":1}'),
+        ("one", '{"x":2}'),
+        ("two", '{"x":3}'),
+    ]
+
+
+def test_an_id_that_changes_within_a_call() -> None:
+    reading = chat(
+        chunk(tool_delta(0, '{"x":', id="a", name="one")),
+        chunk(tool_delta(0, "2", id="b", name="one")),
+        chunk(tool_delta(0, "}", id="c")),
+        chunk({}, "tool_calls"),
+    )
+    assert called(reading) == [("a", "one", '{"x":2}')]
+
+
+@pytest.mark.parametrize("index", [0, None])
+def test_a_call_that_is_sent_twice_is_one_call(index: int | None) -> None:
+    whole = chunk(tool_delta(index, '{"x":1}', id="a", name="one"))
+    reading = chat(whole, whole, chunk({}, "tool_calls"))
+    assert called(reading) == [("a", "one", '{"x":1}')]
+
+
+@pytest.mark.parametrize("indexes", [(0, 1), (0, 0), (None, None)])
+def test_two_calls_of_one_id(indexes: tuple[int | None, int | None]) -> None:
+    first, second = indexes
+    reading = chat(
+        chunk(tool_delta(first, '{"x":1}', id="a", name="one")),
+        chunk(tool_delta(second, '{"y":2}', id="a", name="two")),
+        chunk({}, "tool_calls"),
+    )
+    assert called(reading) == [("a", "one", '{"x":1}'), ("chatcmpl-7-call-1", "two", '{"y":2}')]
 
 
 @pytest.mark.parametrize("arguments", ["", None, "  "])
@@ -255,6 +340,21 @@ def test_an_unfinished_call_of_a_broken_stream_is_no_call() -> None:
             Usage(20, 109, 100, None, None, 129),
         ),
         (
+            # xAI: both outside
+            {
+                "prompt_tokens": 20,
+                "completion_tokens": 9,
+                "total_tokens": 129,
+                "prompt_tokens_details": {"cached_tokens": 300},
+                "completion_tokens_details": {"reasoning_tokens": 100},
+            },
+            Usage(320, 109, 100, 300, None, 429),
+        ),
+        ({"prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 100}, Usage(20, 9, total_tokens=29)),
+        ({"prompt_tokens": 20, "total_tokens": 29}, Usage(20, total_tokens=29)),
+        ({"prompt_tokens": 20}, Usage(20, total_tokens=20)),
+        ({"total_tokens": 29}, Usage(total_tokens=29)),
+        (
             # xAI: cached tokens that outnumber the prompt are outside it
             {"prompt_tokens": 20, "completion_tokens": 9, "prompt_tokens_details": {"cached_tokens": 300}},
             Usage(320, 9, None, 300, None, 329),
@@ -287,6 +387,12 @@ def test_citations_become_sources_once() -> None:
     cited = {"citations": ["https://ponds.example/1", "https://ponds.example/2"]}
     reading = chat(chunk({"content": "a"}, **cited), chunk({"content": "b"}, "stop", **cited), DONE)
     assert [source.url for source in reading.sources] == cited["citations"]
+
+
+def test_cited_pages_of_a_search_become_sources_once() -> None:
+    cited = {"type": "url_citation", "url_citation": {"url": "https://ponds.example/1", "title": "Ponds"}}
+    reading = chat(chunk({"content": "a"}), chunk({"annotations": [cited, cited]}), STOP, DONE)
+    assert reading.sources == [Source("1", "https://ponds.example/1", "Ponds")]
 
 
 # --- the proxy's members ---------------------------------------------------------------------------------------------
@@ -359,6 +465,31 @@ def test_an_event_named_error() -> None:
     reading = read("openai-chat", b'event: error\ndata: {"message": "Gone", "code": 500}\n\n')
     assert reading.error is not None
     assert (reading.error.message, reading.error.status) == ("Gone", 500)
+
+
+@pytest.mark.parametrize(
+    ("value", "message", "code", "status"),
+    [
+        (
+            {"code": "The service is currently unavailable", "error": "Too many birds."},  # xAI
+            "Too many birds.",
+            "The service is currently unavailable",
+            503,
+        ),
+        ({"object": "error", "message": "No.", "type": "invalid_request_error", "code": 3000}, "No.", "3000", 400),
+        ({"message": "No such route."}, "No such route.", None, None),
+        ({"code": "InvalidApiKey", "message": "Wrong key.", "request_id": "r"}, "Wrong key.", "InvalidApiKey", 401),
+        ({"code": "Throttling.RateQuota", "message": "Wait.", "request_id": "r"}, "Wait.", "Throttling.RateQuota", 429),
+        ({"error": {}}, "The model server reported an error without a message.", None, None),
+        ({"error": True, "code": 502}, "The model server reported an error without a message.", "502", 502),
+    ],
+)  # fmt: skip
+def test_errors_of_other_shapes(value: dict[str, Any], message: str, code: str | None, status: int | None) -> None:
+    body = json.dumps(value).encode()
+    for reading in (chat(chunk({"content": "Half"}), value, DONE), read("openai-chat", body), chat(value)):
+        assert reading.error is not None
+        assert (reading.error.message, reading.error.code, reading.error.status) == (message, code, status)
+        assert not reading.cut
 
 
 def test_a_null_error_is_no_error() -> None:

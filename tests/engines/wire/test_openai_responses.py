@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sidecar.engines.base import GeneratedFile, ResponseStarted, Source, ToolCall, Usage
-from tests.engines.wire.reading import Reading, named, read
+from tests.engines.wire.reading import Reading, chunk, data, named, read
 
 
 def responses(*values: dict[str, Any]) -> Reading:
@@ -75,6 +75,37 @@ def test_reasoning_summaries_and_reasoning_text() -> None:
     assert reading.reasoning == "One. Two. Three."
 
 
+@pytest.mark.parametrize("kind", ["summary", "content"])
+def test_reasoning_that_never_came_as_deltas(kind: str) -> None:
+    name, place = (
+        ("reasoning_summary_text", "summary_index") if kind == "summary" else ("reasoning_text", "content_index")
+    )
+    item = {"type": "reasoning", "id": "r", "summary": [], kind: [{"text": "One. "}, {"text": "Two."}]}
+    parts = [
+        {"type": f"response.{name}.done", "item_id": "r", "output_index": 0, place: at, "text": words}
+        for at, words in enumerate(["One. ", "Two."])
+    ]
+    deltas = [{"type": f"response.{name}.delta", "item_id": "r", "output_index": 0, place: 0, "delta": "One. "}]
+    start = added({"type": "reasoning", "id": "r"})
+    assert responses(start, done(item), text("a", 1), end()).reasoning == "One. Two."
+    assert responses(start, *parts, done(item), text("a", 1), end()).reasoning == "One. Two."
+    assert responses(start, *deltas, *parts, done(item), text("a", 1), end()).reasoning == "One. Two."
+    assert responses(done(item), text("a", 1), end()).reasoning == "One. Two."
+
+
+def test_reasoning_of_several_items() -> None:
+    delta = {"type": "response.reasoning_summary_text.delta", "summary_index": 0}
+    items = [
+        [
+            {**delta, "item_id": f"r{at}", "output_index": at, "delta": words},
+            done({"type": "reasoning", "id": f"r{at}", "summary": [{"text": words}]}, at),
+        ]
+        for at, words in ((0, "One. "), (1, "Two. "))
+    ]
+    last = done({"type": "reasoning", "id": "r2", "summary": [{"text": "Three."}]}, 2)
+    assert responses(*items[0], *items[1], last, text("a", 3), end()).reasoning == "One. Two. Three."
+
+
 def test_a_refusal_is_shown() -> None:
     refusal = {"type": "response.refusal.delta", "output_index": 0, "item_id": "m", "delta": "I can't."}
     reading = responses(refusal, {**refusal, "type": "response.refusal.done", "refusal": "I can't."}, end())
@@ -117,6 +148,16 @@ def test_a_function_call_that_comes_whole(arguments: str) -> None:
     assert reading.finish == "tool-calls"
 
 
+def test_a_call_whose_arguments_were_complete_though_its_item_was_not() -> None:
+    start = added({"type": "function_call", "id": "f", "call_id": "a", "name": "one", "arguments": ""})
+    arguments = {"type": "response.function_call_arguments.done", "output_index": 0, "arguments": '{"x":2}'}
+    reading = responses(start, arguments, end())
+    assert (reading.calls, reading.finish) == ([ToolCall("a", "one", '{"x":2}')], "tool-calls")
+    short = responses(start, arguments, end("incomplete", incomplete_details={"reason": "max_output_tokens"}))
+    assert (short.calls, short.finish) == ([], "length")
+    assert responses(start, end()).calls == []
+
+
 SERVER_ITEMS: list[tuple[dict[str, Any], str, Any]] = [
     ({"type": "web_search_call", "action": {"query": "birds"}}, "web_search", {"query": "birds"}),
     ({"type": "file_search_call", "queries": ["birds"]}, "file_search", {"queries": ["birds"]}),
@@ -125,6 +166,8 @@ SERVER_ITEMS: list[tuple[dict[str, Any], str, Any]] = [
     ({"type": "mcp_approval_request", "name": "echo", "arguments": '{"m":1}'}, "echo", {"m": 1}),
     ({"type": "computer_call", "action": {"type": "click"}}, "computer_use", {"type": "click"}),
     ({"type": "x_search_call"}, "x_search", {}),
+    ({"type": "x_search_call", "name": "x_keyword_search", "arguments": '{"q":1}'}, "x_keyword_search", {"q": 1}),
+    ({"type": "tool_search_call", "arguments": {"q": "birds"}}, "tool_search", {"q": "birds"}),
     ({"type": "custom_tool_call", "name": "x_user_search", "input": "a"}, "x_user_search", {"input": "a"}),
 ]  # fmt: skip
 
@@ -171,6 +214,17 @@ def test_url_citations_become_sources_once() -> None:
             {"input_tokens": 20, "input_tokens_details": {"cached_tokens": 300}, "output_tokens": 9},
             Usage(320, 9, None, 300, None, 329),
         ),
+        (
+            # xAI: reasoning outside the output, as the total shows
+            {
+                "input_tokens": 20,
+                "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3},
+                "output_tokens": 9,
+                "output_tokens_details": {"reasoning_tokens": 100},
+                "total_tokens": 129,
+            },
+            Usage(20, 109, 100, 4, 3, 129),
+        ),
         (None, None),
     ],
 )
@@ -215,6 +269,20 @@ def test_the_status_is_guessed_from_the_code(code: str, status: int | None) -> N
     reading = responses(end("failed", error={"code": code, "message": "No."}))
     assert reading.error is not None
     assert reading.error.status == status
+
+
+def test_the_code_beside_a_sentence() -> None:
+    reading = responses(text("Half"))
+    assert reading.cut
+    reading = read("openai-responses", b'data: {"code": "The service is currently unavailable", "error": "Busy."}\n\n')
+    assert reading.error is not None
+    assert (reading.error.message, reading.error.status) == ("Busy.", 503)
+
+
+def test_chat_completions_where_responses_were_asked_for() -> None:
+    reading = read("openai-responses", data(chunk({"content": "a"}), chunk({}, "stop"), "[DONE]"))
+    assert reading.error is not None
+    assert "API type" in reading.error.message
 
 
 def test_a_failure_without_an_error_object_is_an_error_all_the_same() -> None:

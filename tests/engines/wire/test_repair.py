@@ -3,28 +3,80 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
-from sidecar.engines.wire.repair import SplitPairs, repaired
+from sidecar.engines.base import Dialect
+from sidecar.engines.wire.repair import strict, tolerant
+from tests.engines.wire.reading import Reading, block_delta, chunk, data, message_end, message_start, part, read
 
-
-def texts(*events: object) -> list[object]:
-    pairs = SplitPairs()
-    return [json.loads(repaired(json.dumps(event).encode(), pairs) or b"") for event in events]
-
-
-def test_a_pair_cut_between_two_events_is_whole_again() -> None:
-    first, second = texts({"d": "Hi \ud83d", "n": 1}, {"d": "\udc4b!", "n": 2})
-    assert first == {"d": "Hi ", "n": 1}
-    assert second == {"d": "👋!", "n": 2}
-
-
-def test_one_unit_per_event() -> None:
-    assert texts(["\ud83d"], ["\udc4b\ud83c"], ["\udffd"]) == [[""], ["👋"], ["🏽"]]
+HIGH, LOW = "\ud83d", "\udc4b"
 
 
 @pytest.mark.parametrize("alone", ["a\ud83db", "\udc4b", 'say "\udc4b" twice \ud83d"'])
 def test_a_half_without_its_partner_becomes_a_replacement_character(alone: str) -> None:
-    (event,) = texts({"d": alone})
-    assert event == {"d": alone.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")}
+    text = tolerant(json.dumps({"d": alone}).encode())
+    assert text is not None
+    assert json.loads(strict(text)) == {"d": alone.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")}
+
+
+def test_bytes_that_are_no_utf8_and_numbers_without_a_value() -> None:
+    text = tolerant(b'{"d": "a\xffb\x01", "logprob": NaN}')
+    assert text is not None
+    assert json.loads(strict(text)) == {"d": "a\ufffdb\x01", "logprob": None}
+    assert tolerant(b'{"d": ') is None
+
+
+def ascii_data(*values: object) -> bytes:
+    """Events whose JSON escapes what is not ASCII, as most servers write it."""
+    return b"".join(b"data: " + json.dumps(value).encode() + b"\n\n" for value in values)
+
+
+def answers(*texts: str) -> Iterator[tuple[Dialect, bytes]]:
+    """An answer of these deltas in three dialects."""
+    yield "openai-chat", ascii_data(*(chunk({"content": text}) for text in texts), chunk({}, "stop"))
+    yield "google", ascii_data(*(part({"text": text}) for text in texts), part(finish="STOP"))
+    deltas = [block_delta(0, "text_delta", text=text) for text in texts]
+    yield "anthropic", ascii_data(message_start(), *deltas, *message_end("end_turn"))
+
+
+def both_ways(dialect: Dialect, stream: bytes) -> Reading:
+    """The reading of ``stream``, which does not depend on how it is cut."""
+    reading = read(dialect, stream)
+    assert read(dialect, *(stream[at : at + 1] for at in range(len(stream)))) == reading
+    return reading
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["Hi " + HIGH, LOW + "!"], "Hi 👋!"),
+        ([HIGH, LOW + "\ud83c", "\udffd"], "👋🏽"),
+        (["Hi " + HIGH, "there"], "Hi \ufffdthere"),
+        (["Hi ", HIGH, "there"], "Hi \ufffdthere"),
+        (["Hi " + HIGH, "\ud83d", LOW], "Hi \ufffd👋"),
+        ([LOW + " alone"], "\ufffd alone"),
+        ([HIGH], "\ufffd"),
+    ],
+)
+def test_a_pair_cut_between_two_events_is_whole_again_and_a_half_alone_keeps_its_place(
+    texts: list[str], expected: str
+) -> None:
+    for dialect, stream in answers(*texts):
+        reading = both_ways(dialect, stream)
+        assert (reading.text, reading.finish, reading.error) == (expected, "stop", None)
+
+
+def test_a_half_at_the_very_end_of_a_broken_stream_is_not_lost() -> None:
+    reading = both_ways("openai-chat", ascii_data(chunk({"content": "Hi " + HIGH})))
+    assert (reading.text, reading.cut) == ("Hi \ufffd", True)
+
+
+def test_events_without_a_blank_line_between_them_are_read_one_by_one() -> None:
+    stream = data(chunk({"content": "a"}), chunk({"content": "b"}), chunk({}, "stop"), "[DONE]").replace(b"\n\n", b"\n")
+    for ending in (b"", b"\n"):
+        reading = both_ways("openai-chat", stream + ending)
+        assert (reading.text, reading.finish) == ("ab", "stop")
+    cut = both_ways("openai-chat", stream[: stream.index(b'"b"')])
+    assert (cut.text, cut.cut, cut.error) == ("a", True, None)
