@@ -1,22 +1,11 @@
 """Vendors' streams: bytes in, events out. Pure, no I/O.
 
 ``sse`` frames, ``decoder`` finds the JSON values in a body and rules on its end, one module per dialect reads the
-values, ``registry.decoder_for`` picks it. Differences from the AI SDK's reading of the same bytes, on purpose:
+values, ``registry.decoder_for`` picks it.
 
-================================  ==============================================  ==================================
-wire                              AI SDK 6                                        here
-================================  ==============================================  ==================================
-xAI chat usage                    output without the reasoning the total counts   with it (its later versions agree)
-Anthropic ``mcp_tool_use``        input of the block's start, ``{}``              input of the deltas
-Cohere ``cached_tokens``          left out                                        reported
-server tools                      renamed (``bash_code_execution`` ...)           the vendor's own name
-Responses ``custom_tool_call``    dropped (OpenAI)                                a provider-executed call
-Responses text without deltas     dropped (OpenAI)                                the text of the ``done`` event
-refusal deltas (both OpenAI)      dropped                                         text
-Gemini prompt blocked             ``other``                                       ``content-filter``
-no finish marker                  ``other``, no error                             ``StreamCut``
-total tokens                      input + output                                  the vendor's own total, if any
-================================  ==============================================  ==================================
+What the vendor said wins; where the bytes leave a question open, the AI SDK answers it, in usage too: input includes
+cached tokens, output includes reasoning, the total is both. ``tests/engines/wire/test_differences.py`` is the table of
+the differences on purpose, each with its stream and its reason.
 """
 
 from __future__ import annotations

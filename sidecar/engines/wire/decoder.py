@@ -145,7 +145,7 @@ class WireDecoder:
         except (msgspec.DecodeError, UnicodeDecodeError) as refused:
             if data.startswith(_END_MARK):
                 return  # gateways end every dialect's streams as OpenAI ends its own
-            if isinstance(refused, msgspec.ValidationError):
+            if isinstance(refused, msgspec.ValidationError) and _is_whole(data):
                 self._unexpected(data, out)
             else:
                 self._read_odd(name, data, out)

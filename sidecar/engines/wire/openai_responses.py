@@ -249,9 +249,9 @@ class OpenAIResponsesDecoder(WireDecoder):
         kind = item.type or ""
         if kind == "function_call":
             self._called = True
-            call = self._pending.pop(index, None) or PendingCall(item.call_id or item.id or f"call-{index}")
-            call.name = call.name or item.name or ""
             self._given_arguments.pop(index, None)
+            call = self._take(index, item)
+            call.name = call.name or item.name or ""
             call.complete(out, json_text(item.arguments) or None)
         elif kind == "message":
             self._message(index, item, out)
@@ -269,6 +269,14 @@ class OpenAIResponsesDecoder(WireDecoder):
                 out.append(TextDelta(text, self._block_ids.get(index) or item.id or "0"))
             for annotation in items(fields.get("annotations")):
                 self._cite(annotation, out)
+
+    def _take(self, index: int | None, item: _Item) -> PendingCall:
+        """The open call of a complete item: by its place, or by its id where a server does not say the place."""
+        call_id = item.call_id or item.id or f"call-{index}"
+        for place, call in self._pending.items():
+            if place == index or call.id == call_id:
+                return self._pending.pop(place)
+        return PendingCall(call_id)
 
     def _complete_calls(self, out: list[Event]) -> None:
         """Calls whose arguments were declared complete though their item was not."""

@@ -26,7 +26,11 @@ class PendingCall:
 
     def start(self, out: list[Event]) -> None:
         """Announce the call, once, as soon as it has a name."""
-        if self.name and not self._started:
+        if self.name:
+            self._announce(out)
+
+    def _announce(self, out: list[Event]) -> None:
+        if not self._started:
             self._started = True
             out.append(ToolInputStart(self.id, self.name, self.provider_executed))
             if self._pieces:
@@ -50,10 +54,13 @@ class PendingCall:
         return "".join(self._pieces)
 
     def complete(self, out: list[Event], arguments: str | None = None) -> None:
-        """Close the call. ``arguments``, when given, is the vendor's own full text and wins over the pieces."""
+        """Close the call. ``arguments``, when given, is the vendor's own full text and wins over the pieces.
+
+        A call that was never named is reported all the same: the host can tell the model.
+        """
         if arguments and not self._pieces:
             self.append(arguments, out)
-        self.start(out)
+        self._announce(out)
         text = arguments or self.arguments
         out.append(ToolCall(self.id, self.name, text if text.strip() else "{}", self.provider_executed))
 

@@ -151,6 +151,16 @@ def test_malformed_json_ends_the_stream_after_what_came_before(dialect: Dialect)
 
 
 @every_dialect
+@pytest.mark.parametrize(
+    "odd", [b'{"index": "x", "id": {}, "choices": 5, "candidates": 5, "type": "error" oops}', b'{"id": []']
+)
+def test_json_that_is_odd_before_it_is_broken_is_broken(dialect: Dialect, odd: bytes) -> None:
+    reading = read(dialect, SAMPLES[dialect].split(b"\n\n")[0] + b"\n\ndata: " + odd + b"\n\n")
+    assert reading.error is not None
+    assert reading.error.type == "invalid_json"
+
+
+@every_dialect
 def test_a_web_page_is_an_error_that_says_so(dialect: Dialect) -> None:
     page = b"<!DOCTYPE html>\n<html><body>Sign in to the hotel network</body></html>"
     for pieces in ([page], [page[at : at + 1] for at in range(len(page))]):
@@ -224,6 +234,51 @@ def test_no_bytes_raise_anything_but_an_interruption(dialect: Dialect, noise: by
     decode(dialect, noise)
     decode(dialect, b"data: " + noise + b"\n\n")
     decode(dialect, SAMPLES[dialect][:300], noise, SAMPLES[dialect][300:])
+
+
+@st.composite
+def spoiled(draw: st.DrawFn) -> tuple[Dialect, bytes]:
+    """A sample with some bytes cut out, doubled, or replaced by what means something to a decoder."""
+    dialect = draw(st.sampled_from(list(SAMPLES)))
+    sample = SAMPLES[dialect]
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(sample)))
+        end = draw(st.integers(start, min(len(sample), start + 30)))
+        put = draw(st.sampled_from([b"", sample[start:end] * 2, *MEANINGFUL]) | st.binary(max_size=3))
+        sample = sample[:start] + put + sample[end:]
+    return dialect, sample
+
+
+MEANINGFUL = [
+    b"\n",
+    b"\r",
+    b"\r\n\r\n",
+    b"data:",
+    b":",
+    b"{",
+    b"}",
+    b'"',
+    b"null",
+    b"\\ud83d",
+    b"\\udc4b",
+    b"1e999",
+    b"NaN",
+    b"[DONE]",
+    b'\n{"error"',
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"99999999999999999999999",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(spoiled())
+def test_any_split_of_spoiled_bytes_gives_the_same_and_raises_nothing_but_an_interruption(
+    case: tuple[Dialect, bytes],
+) -> None:
+    dialect, sample = case
+    reading = read(dialect, sample)
+    assert read(dialect, *(sample[at : at + 13] for at in range(0, len(sample), 13))) == reading
 
 
 ODD: list[Any] = [None, True, 5, -1, 1.5, 1e300, "odd", "", [], {}, [1], {"a": 1}, [[]], [{}]]

@@ -274,6 +274,11 @@ def test_a_name_that_comes_after_the_first_arguments() -> None:
     assert reading.inputs == {"a": '{"x":2}'}
 
 
+def test_a_call_that_is_never_named_is_reported_all_the_same() -> None:
+    reading = chat(chunk(tool_delta(0, '{"x":2}', id="a")), chunk({}, "tool_calls"))
+    assert (called(reading), reading.inputs) == ([("a", "", '{"x":2}')], {"a": '{"x":2}'})
+
+
 def test_the_legacy_function_call() -> None:
     reading = chat(
         chunk({"function_call": {"name": "one", "arguments": ""}}),

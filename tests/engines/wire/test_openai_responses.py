@@ -148,6 +148,14 @@ def test_a_function_call_that_comes_whole(arguments: str) -> None:
     assert reading.finish == "tool-calls"
 
 
+def test_a_call_whose_end_does_not_say_its_place() -> None:
+    item = {"type": "function_call", "id": "f", "call_id": "a", "name": "one", "arguments": ""}
+    last = {"type": "response.output_item.done", "item": {**item, "arguments": '{"x":2}'}}
+    other = added({**item, "id": "g", "call_id": "b"}, 0), done({**item, "id": "g", "call_id": "b"}, 0)
+    reading = responses(other[0], added(item, 1), last, other[1], end())
+    assert reading.calls == [ToolCall("a", "one", '{"x":2}'), ToolCall("b", "one", "{}")]
+
+
 def test_a_call_whose_arguments_were_complete_though_its_item_was_not() -> None:
     start = added({"type": "function_call", "id": "f", "call_id": "a", "name": "one", "arguments": ""})
     arguments = {"type": "response.function_call_arguments.done", "output_index": 0, "arguments": '{"x":2}'}
