@@ -15,7 +15,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -28,6 +28,9 @@ REREAD_WAIT_S: Final = 0.02
 REREADS: Final = 3
 FRESH_S: Final = 1.0
 """A file changed within this time may still be in the middle of being written by the app."""
+
+COARSEST_TICK_S: Final = 2.0
+"""How far apart two changes may be and still get one modification time (FAT; 4 ms and less elsewhere)."""
 
 STALE_TEMPORARY_S: Final = 60.0
 NEW_FILE_MODE: Final = 0o600
@@ -49,12 +52,14 @@ REFUSED: Final = (-1, -1, -1)
 @dataclass(frozen=True, slots=True)
 class FileText:
     """The file as it was at one moment. ``document`` is None when there is none or it cannot be used; ``digest`` is
-    the SHA-256 of its bytes, None when they could not be read; ``changed_at`` is its modification time in ms."""
+    the SHA-256 of its bytes, None when they could not be read; ``changed_at`` is its modification time in ms, and
+    ``looked_at`` the time in ms when it was read."""
 
     stamp: Stamp
     digest: str | None
     document: Document | None
-    changed_at: int
+    changed_at: int = 0
+    looked_at: int = 0
 
     @property
     def exists(self) -> bool:
@@ -66,8 +71,13 @@ class FileText:
         """There is a file, and its text cannot be used."""
         return self.exists and self.document is None
 
+    @property
+    def stamp_tells(self) -> bool:
+        """Whether a later change would show in the stamp, the size being the same: not within the clock's tick."""
+        return self.looked_at - self.changed_at > COARSEST_TICK_S * 1000
 
-MISSING: Final = FileText(None, None, None, 0)
+
+MISSING: Final = FileText(None, None, None)
 
 
 class ChangedMeanwhile(Exception):
@@ -91,6 +101,19 @@ class SettingsFile:
             return REFUSED
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
+    def unchanged(self, known: FileText) -> FileText | None:
+        """``known``, looked at again, when the file is still what it was then; None when it is not."""
+        if self.stamp() != known.stamp:
+            return None
+        if not known.exists or known.digest is None or known.stamp_tells:
+            return known
+        looked_at = _now_ms()
+        try:
+            content = self.path.read_bytes()
+        except OSError:
+            return None
+        return replace(known, looked_at=looked_at) if _digest(content) == known.digest else None
+
     def read(self) -> FileText:
         """The file now; ``unreadable`` also when the system refuses to read it."""
         text = self._read_once()
@@ -102,7 +125,7 @@ class SettingsFile:
         return text
 
     def _read_once(self) -> FileText:
-        stamp = self.stamp()
+        stamp, looked_at = self.stamp(), _now_ms()
         if stamp is None:
             return MISSING
         try:
@@ -110,14 +133,14 @@ class SettingsFile:
         except FileNotFoundError:
             return MISSING
         except OSError:
-            return FileText(stamp, None, None, 0)
+            return FileText(stamp, None, None)
         try:
             document = members(content.decode("utf-8-sig"))
         except (UnicodeDecodeError, NotAnObject):
             document = None
-        return FileText(stamp, hashlib.sha256(content).hexdigest(), document, stamp[0] // 1_000_000)
+        return FileText(stamp, _digest(content), document, stamp[0] // 1_000_000, looked_at)
 
-    def write(self, document: Document, expected: Stamp) -> FileText:
+    def write(self, document: Document, expected: FileText) -> FileText:
         """Replace the file by ``document``. Raises ``OSError``; ``ChangedMeanwhile`` when it is not ``expected``."""
         target = Path(os.path.realpath(self.path))
         mode = self._mode(target)
@@ -127,12 +150,12 @@ class SettingsFile:
         self._step("file: before")
         try:
             self._write_temporary(temporary, content, target, mode)
-            if self.stamp() != expected:
+            if self.unchanged(expected) is None:
                 raise ChangedMeanwhile
-            if expected is not None:
+            if expected.exists:
                 self.copy_to(target.with_name(f"{target.name}.bak"), flush=False)
             self._step("file: backed up")
-            if self.stamp() != expected:
+            if self.unchanged(expected) is None:
                 raise ChangedMeanwhile
             written = temporary.stat()
             temporary.replace(target)
@@ -143,7 +166,7 @@ class SettingsFile:
         _flush_folder(target.parent)
         # What was written, not what is there by now: a later change by the app must be seen as one.
         stamp = (written.st_mtime_ns, written.st_size, written.st_ino)
-        return FileText(stamp, hashlib.sha256(content).hexdigest(), dict(document), stamp[0] // 1_000_000)
+        return FileText(stamp, _digest(content), dict(document), stamp[0] // 1_000_000, stamp[0] // 1_000_000)
 
     def _mode(self, target: Path) -> int:
         """The permissions to keep. Raises ``PermissionError`` for a file its owner made read-only.
@@ -203,7 +226,7 @@ class SettingsFile:
 
     def _keep(self, digest: str | None, middle: str, last: str) -> Path:
         for earlier in self._beside(f"{self.path.name}{middle}"):
-            if earlier.suffix != ".tmp" and hashlib.sha256(earlier.read_bytes()).hexdigest() == digest:
+            if earlier.suffix != ".tmp" and _digest(earlier.read_bytes()) == digest:
                 return earlier
         return self.copy_to(self.path.with_name(f"{self.path.name}{middle}{last}"))
 
@@ -220,6 +243,14 @@ class SettingsFile:
                     left.unlink()
             except OSError:  # somebody else's, or gone already: it does no harm
                 continue
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _keep_owner(path: Path, model: Path) -> None:

@@ -32,8 +32,14 @@ class Row:
     file_value: str | None
 
 
-def merged(rows: Mapping[str, Row], file: Mapping[str, str], file_changed_at: int) -> Document:
-    """The settings both sides make together. ``file_changed_at`` is the file's modification time in ms."""
+def merged(rows: Mapping[str, Row], file: Mapping[str, str] | None, file_changed_at: int) -> Document:
+    """The settings both sides make together. ``file_changed_at`` is the file's modification time in ms.
+
+    ``file`` is None when there is none: nobody takes settings out by deleting the file ("reset all" deletes the
+    database too), so the table stands alone.
+    """
+    if file is None:
+        return in_schema_order({key: row.value for key, row in rows.items()})
     reset = was_reset(rows, file)
     plain = {key: value for key, value in defaults().items() if key != "providerSettings"} if reset else {}
     result: Document = {}
@@ -52,10 +58,14 @@ def merged(rows: Mapping[str, Row], file: Mapping[str, str], file_changed_at: in
 
 
 def was_reset(rows: Mapping[str, Row], file: Mapping[str, str]) -> bool:
-    """Whether the file was replaced by defaults: every provider entry is gone at once, and there were some.
+    """Whether the app could not use the file and has begun a new one from defaults.
 
-    The app has no such action: deleting a key there leaves an entry without it, and "reset all" deletes the database.
+    Two signs of that. The user's id is another one: the app makes one up for a file without it, and never changes it.
+    Or every provider entry is gone at once, and there were some: deleting a key there leaves an entry without it.
     """
+    user = rows.get("telemetryUserId")
+    if user is not None and user.file_value is not None and not same(file.get("telemetryUserId"), user.file_value):
+        return True
     known = rows.get("providerSettings")
     if known is None or not _members(known.value):
         return False

@@ -14,9 +14,9 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from sidecar.errors import DatabaseTooNew, SettingsUnreadable, SidecarError
+from sidecar.errors import DatabaseBusy, DatabaseTooNew, SettingsUnreadable, SidecarError
 from sidecar.settings.document import Document, equal, text_of, value_of
-from sidecar.settings.file import ChangedMeanwhile, FileText, SettingsFile, Stamp, Step, no_step
+from sidecar.settings.file import ChangedMeanwhile, FileText, SettingsFile, Step, no_step
 from sidecar.settings.merge import merged
 from sidecar.settings.migrate import (
     FORMAT,
@@ -28,7 +28,7 @@ from sidecar.settings.migrate import (
     translated,
 )
 from sidecar.settings.schema import defaults, in_schema_order
-from sidecar.settings.table import ABSENT, Table, Token, read_table, token_of, write_table
+from sidecar.settings.table import ABSENT, Table, read_table, token_of, write_table
 from sidecar.settings.values import AppSettings
 
 ATTEMPTS: Final = 5
@@ -47,18 +47,12 @@ class Snapshot:
     """The settings at one moment. ``problem`` is set when the file could not be used: what to tell the user."""
 
     document: Document
-    stamp: Stamp
     table: Table
     file: FileText
     problem: str | None = None
     values: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     typed: AppSettings | None = None
-
-    @property
-    def seen(self) -> tuple[Stamp, Token]:
-        """What to compare to see whether it is still right."""
-        return (self.stamp, self.table.token)
 
     @property
     def lost(self) -> bool:
@@ -75,25 +69,32 @@ class Sides:
 
     def look_at_both(self, connection: sqlite3.Connection, known: Snapshot | None) -> Snapshot:
         """``known`` itself while neither side has changed, else both sides read and merged."""
-        if known is not None and known.seen == (self.file.stamp(), token_of(connection)):
+        if known is not None and known.table.token == token_of(connection) and self._unchanged(known):
             return known
         return self.read(read_table(connection))
 
     def look_at_file(self, known: Snapshot | None) -> Snapshot:
         """The same without a database."""
-        if known is not None and known.stamp == self.file.stamp():
+        if known is not None and self._unchanged(known):
             return known
         # What the table held when it could still be read counts on: it may know keys the app has dropped.
         return self.read(ABSENT if known is None else known.table)
+
+    def _unchanged(self, known: Snapshot) -> bool:
+        file = self.file.unchanged(known.file)
+        known.file = file or known.file
+        return file is not None
 
     def read(self, table: Table) -> Snapshot:
         """The file now, merged with ``table``. A file that cannot be used is kept, and the table stands alone."""
         file = self.file.read()
         if file.unreadable:
             document = {key: row.value for key, row in table.rows.items()}
-            return Snapshot(document, file.stamp, table, file, problem=self._kept(file))
-        document = merged(table.rows, file.document or {}, file.changed_at)
-        return Snapshot(document, file.stamp, table, file)
+            return Snapshot(document, table, file, problem=self._kept(file))
+        return Snapshot(self._merged(table, file), table, file)
+
+    def _merged(self, table: Table, file: FileText) -> Document:
+        return merged(table.rows, file.document, file.changed_at)
 
     def _kept(self, file: FileText) -> str:
         """Keep a file that cannot be used, and say where it is."""
@@ -148,7 +149,7 @@ class Sides:
             if not before.file.unreadable and document == (before.file.document or {}):
                 return replace(before, document=document)
             try:
-                file = self.file.write(document, before.stamp)
+                file = self.file.write(document, before.file)
             except ChangedMeanwhile:
                 continue
             except OSError as error:
@@ -156,8 +157,23 @@ class Sides:
                     return replace(before, document=document)
                 reason = error.strerror or type(error).__name__
                 break
-            return Snapshot(document, file.stamp, table, file)
+            return Snapshot(document, table, file)
         raise SettingsNotWritten(f"Failed to write settings: {reason}", path=str(self.file.path))
+
+    def replace_file_alone(self, remembered: Table, edit: Edit, busy: DatabaseBusy | None) -> Snapshot:
+        """Edit the file while the table cannot be read; ``remembered`` is what it held when it last could.
+
+        What is remembered goes into the answer but not into the file: another sidecar may have changed it since, and
+        the file's word counts for the later one. Only where there is no file to edit, and no table to wait for
+        (``busy`` is None), it is all there is. Raises what ``replace_file`` raises, and ``busy``.
+        """
+        file = self.file.read()
+        if file.exists and not file.unreadable:
+            written = self.replace_file(ABSENT, edit, True)
+            return replace(written, document=self._merged(remembered, written.file), table=remembered)
+        if busy is not None:
+            raise busy
+        return self.replace_file(remembered, edit, True)
 
     def plan(self, connection: sqlite3.Connection) -> tuple[MigrationReport, Document]:
         """What a migration would do, and the settings it would leave. Writes nothing, not even a recovery copy."""
@@ -170,7 +186,7 @@ class Sides:
                 f"The settings file {self.file.path} is damaged; nothing was migrated.", path=str(self.file.path)
             )
         rows = {key: row.value for key, row in table.rows.items()}
-        document = rows if file.unreadable else merged(table.rows, file.document or {}, file.changed_at)
+        document = rows if file.unreadable else self._merged(table, file)
         if table.adopted and table.format >= FORMAT:
             return MigrationReport("up-to-date", table.format, table.format), document
         if _is_untouched(document):

@@ -23,7 +23,7 @@ import anyio.to_thread
 import msgspec
 import structlog
 
-from sidecar.errors import SettingsUnreadable, StoreError
+from sidecar.errors import DatabaseBusy, SettingsUnreadable, StoreError
 from sidecar.settings.change import SettingsPatch, apply_change, checked_change
 from sidecar.settings.document import Document, text_of, value_of
 from sidecar.settings.file import Step, no_step
@@ -195,16 +195,17 @@ class SettingsStore:
     async def _written(self, edit: Edit, *, file_required: bool = True) -> Snapshot:
         """Merge, edit and write; to the file alone where the database does not take it. Call with the lock held."""
         table = ABSENT if self._snapshot is None else self._snapshot.table
-        if table.adopted and not table.too_new:
-            try:
-                return await self._database.write(
-                    lambda connection: self._sides.commit(connection, edit, file_required=file_required)
-                )
-            except StoreError as error:
-                self._retry_at = self._clock() + RETRY_AFTER_S
-                log.warning("settings written to the file alone", code=error.code.value)
-        snapshot = await anyio.to_thread.run_sync(self._sides.replace_file, table, edit, True)
-        return replace(snapshot, table=table)
+        if not table.adopted or table.too_new:
+            return await anyio.to_thread.run_sync(self._sides.replace_file, table, edit, True)
+        try:
+            return await self._database.write(
+                lambda connection: self._sides.commit(connection, edit, file_required=file_required)
+            )
+        except StoreError as error:
+            self._retry_at = self._clock() + RETRY_AFTER_S
+            log.warning("settings written to the file alone", code=error.code.value)
+            busy = error if isinstance(error, DatabaseBusy) else None
+        return await anyio.to_thread.run_sync(self._sides.replace_file_alone, table, edit, busy)
 
     # --- migration -------------------------------------------------------------------------------------------------
 

@@ -36,6 +36,12 @@ class Host:
             "encryptionType": "electron-safe-storage",
         }
 
+    def open(self, ciphertext: str) -> str:
+        """Raises ``ValueError`` for one that is lost."""
+        if ciphertext in self.lost:
+            raise ValueError("wrong key")
+        return base64.b64decode(ciphertext).decode()[::-1]
+
     async def _decrypt(self, secrets: list[dict[str, Any]]) -> list[dict[str, Any]]:
         self.questions.append(("decrypt", [secret["id"] for secret in secrets]))
         if self.refusing:
@@ -43,7 +49,7 @@ class Host:
         return [
             {"id": secret["id"], "error": "wrong key"}
             if secret["value"] in self.lost
-            else {"id": secret["id"], "plaintext": base64.b64decode(secret["value"]).decode()[::-1]}
+            else {"id": secret["id"], "plaintext": self.open(secret["value"])}
             for secret in secrets
         ]
 

@@ -1,23 +1,22 @@
-"""Whatever is done in whatever order, and wherever the process dies: every key and every ciphertext is still there."""
+"""Wherever the process dies: every key and every ciphertext is still there."""
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from sidecar.settings.store import SettingsStore
+from sidecar.settings.schema import defaults
+from tests.settings.desktop_app import DesktopApp
+from tests.settings.fuse import Fuse, Killed
 from tests.settings.installation import Host, Installation, ciphertexts
+from tests.settings.killed_at import CANNOT_TRACE
 
 START: dict[str, Any] = {
     "selectedModel": {"name": "gpt-5", "provider": "openai"},
@@ -33,98 +32,26 @@ START: dict[str, Any] = {
 SECRETS = {Host.seal(name)["value"] for name in "oxgnu"}
 
 
-class Killed(BaseException):
-    """The process is gone: nothing after this runs."""
-
-
-class Fuse:
-    """Counts steps and dies at the given one."""
-
-    def __init__(self, at: int | None) -> None:
-        self.left = at
-        self.passed: list[str] = []
-
-    def __call__(self, name: str) -> None:
-        self.passed.append(name)
-        if self.left is not None:
-            self.left -= 1
-            if self.left < 0:
-                raise Killed
-
-
-async def act(installation: Installation, action: str, number: int, fuse: Fuse) -> bool:
-    """One thing that happens to an installation; whether it was done to the end."""
-    if action == "app edits":
-        installation.write_file({**installation.in_file(), "lastShownReleaseNotesVersion": str(number)})
-        return True
-    if action == "app drops what it does not know":
-        known = {key: value for key, value in installation.in_file().items() if key != "ofANewerBuild"}
-        installation.write_file(known)
-        return True
+async def migrate(installation: Installation, fuse: Fuse) -> bool:
+    """Whether it came to its end."""
     try:
         async with installation.store(step=fuse) as store:
-            await OURS[action](store, number)
+            await store.migrate()
     except Killed:
         return False
     return True
 
 
-async def _set(store: SettingsStore, number: int) -> None:
-    shown = await store.get_for_host()
-    providers = {**shown["providerSettings"], f"custom::{number}": {"apiKey": {"value": f"k{number}"}}}
-    await store.set({"providerSettings": providers, f"unknown{number % 3}": number})
-
-
-async def _migrate(store: SettingsStore, _: int) -> None:
-    await store.migrate()
-
-
-async def _read(store: SettingsStore, _: int) -> None:
-    await store.load()
-
-
-OURS: dict[str, Callable[[SettingsStore, int], Any]] = {"set": _set, "migrate": _migrate, "read": _read}
-ACTIONS = st.lists(
-    st.tuples(
-        st.sampled_from(["set", "migrate", "read", "app edits", "app drops what it does not know"]),
-        st.none() | st.integers(0, 12),
-    ),
-    min_size=1,
-    max_size=6,
-)
-
-
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(ACTIONS)
-def test_no_key_and_no_ciphertext_is_ever_lost(actions: list[tuple[str, int | None]]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        anyio.run(_sequence, Installation(Path(folder)), actions)
-
-
-async def _sequence(installation: Installation, actions: list[tuple[str, int | None]]) -> None:
-    installation.write_file(START)
-    expected = dict(START)
-    kept = set(SECRETS)
-    await act(installation, "migrate", 0, Fuse(None))
-    for number, (action, dies_at) in enumerate(actions):
-        fuse = Fuse(dies_at)
-        done = await act(installation, action, number, fuse)
-        json.loads(installation.file.read_text())  # the app can read it at every moment
-        if done and action == "set":
-            kept.add(Host.seal(f"k{number}")["value"])
-            expected[f"unknown{number % 3}"] = number
-        elif done and action == "app edits":
-            expected["lastShownReleaseNotesVersion"] = str(number)
-        elif action == "set":
-            expected.pop(f"unknown{number % 3}", None)  # either value is right after a crash
-    async with installation.store() as store:
-        await store.load()
-    for side in (installation.in_file(), installation.in_table()):
-        assert kept <= set(ciphertexts(side))
-        assert {key: side.get(key) for key in expected if key != "providerSettings"} == {
-            key: value for key, value in expected.items() if key != "providerSettings"
-        }
-    assert installation.in_file() == installation.in_table()
+async def add_a_key(installation: Installation, fuse: Fuse) -> bool:
+    """Whether it came to its end."""
+    try:
+        async with installation.store(step=fuse) as store:
+            shown = await store.get_for_host()
+            providers = {**shown["providerSettings"], "custom::1": {"apiKey": {"value": "k1"}}}
+            await store.set({"providerSettings": providers, "unknown1": 1})
+    except Killed:
+        return False
+    return True
 
 
 @pytest.mark.anyio
@@ -132,12 +59,12 @@ async def test_a_migration_killed_at_any_step_is_done_by_the_next_start(tmp_path
     whole = Installation(tmp_path / "whole")
     whole.write_file({**START, "thinkingBudget": 9000})
     steps = Fuse(None)
-    await act(whole, "migrate", 0, steps)
+    await migrate(whole, steps)
     assert steps.passed[0] == "file: copy written" and steps.passed[-1] == "table: rows written"
     for at in range(len(steps.passed)):
         installation = Installation(tmp_path / str(at))
         installation.write_file({**START, "thinkingBudget": 9000})
-        assert not await act(installation, "migrate", 0, Fuse(at))
+        assert not await migrate(installation, Fuse(at))
         async with installation.store() as store:
             assert (await store.migrate()).status == "migrated"
         assert installation.in_table() == installation.in_file() == {**START, "thinkingBudget": "high"}
@@ -149,9 +76,9 @@ async def test_a_set_killed_at_any_step_is_the_old_value_or_the_new_one(tmp_path
     for at in range(100):
         installation = Installation(tmp_path / str(at))
         installation.write_file(START)
-        await act(installation, "migrate", 0, Fuse(None))
+        await migrate(installation, Fuse(None))
         fuse = Fuse(at)
-        done = await act(installation, "set", 1, fuse)
+        done = await add_a_key(installation, fuse)
         async with installation.store() as store:
             shown = await store.get_for_host()
         assert shown.get("unknown1") in ({1} if done else {None, 1})
@@ -160,6 +87,46 @@ async def test_a_set_killed_at_any_step_is_the_old_value_or_the_new_one(tmp_path
         if done:
             break
     assert 5 < len(fuse.passed) < 100
+
+
+def killed_at_every_write(change: str, template: Path, folder: Path) -> list[str]:
+    """Make copies of ``template`` in ``folder``, in each of which the change was killed one write later; the writes."""
+    command = [sys.executable, "-m", "tests.settings.killed_at", change, str(template), str(folder)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=100)
+    if done.returncode == CANNOT_TRACE:
+        pytest.skip("needs ptrace, and a machine whose system calls are listed")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.process
+@pytest.mark.skipif(sys.platform != "linux", reason="ptrace")
+@pytest.mark.parametrize("change", ["set", "migrate"])
+@pytest.mark.anyio
+async def test_killed_at_any_write_to_the_disk_it_is_all_old_or_all_new(tmp_path: Path, change: str) -> None:
+    template = Installation(tmp_path / "template")
+    template.write_file({**START, "thinkingBudget": 9000})
+    if change == "set":
+        await migrate(template, Fuse(None))
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    writes = await anyio.to_thread.run_sync(killed_at_every_write, change, template.folder, copies)
+    assert {"pwrite64", "rename", "fsync", "unlink"} <= set(writes) and writes[-1] == "done"
+    old = {**START, "thinkingBudget": "high"}
+    google = {"google": {"apiKey": Host.seal("new")}}
+    new = {**old, "unknown": 2, "providerSettings": {**START["providerSettings"], **google}}
+    for number, write in enumerate(writes):
+        copy = Installation(copies / str(number), database=False)
+        assert set(ciphertexts(copy.in_file())) >= SECRETS  # the app can read it at every moment
+        async with copy.store() as store:
+            report = await store.migrate()
+            await store.load()
+        assert copy.in_table() == copy.in_file()
+        if change == "set":
+            assert copy.in_file() in ([new] if write == "done" else [old, new])
+        else:
+            assert copy.in_file() == old
+            assert report.status == "up-to-date" or write != "done"
 
 
 WRITER = """
@@ -172,8 +139,8 @@ async def main():
     installation = Installation(Path(sys.argv[1]), database=False)
     async with installation.store() as store:
         await store.migrate()
-        for number in range(1_000_000):
-            await store.set({f"unknown{number % 7}": number})
+        for number in range(int(sys.argv[3])):
+            await store.set({f"{sys.argv[2]}{number % 7}": number})
             print(number, flush=True)
 
 anyio.run(main)
@@ -187,7 +154,9 @@ anyio.run(main)
 async def test_a_process_killed_while_writing_loses_nothing_it_reported(installation: Installation, after: int) -> None:
     installation.write_file(START)
     with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(installation.folder)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITER, str(installation.folder), "unknown", "1000000"],
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         last = [int(process.stdout.readline()) for _ in range(after)][-1]
@@ -199,3 +168,31 @@ async def test_a_process_killed_while_writing_loses_nothing_it_reported(installa
     assert set(ciphertexts(installation.in_file())) == SECRETS
     assert installation.in_file() == installation.in_table()
     assert {key: installation.in_file()[key] for key in START} == START
+
+
+@pytest.mark.process
+@pytest.mark.anyio
+async def test_sidecars_and_the_app_writing_at_once_lose_nothing_of_each_other(installation: Installation) -> None:
+    """The app takes out what it does not know with every write, between any two writes of the sidecars."""
+    installation.write_file({**defaults(), **START})
+    async with installation.store() as store:
+        await store.migrate()
+    app = DesktopApp(installation.file, installation.host)
+
+    async def run(name: str) -> None:
+        command = [sys.executable, "-c", WRITER, str(installation.folder), name, "20"]
+        async with await anyio.open_process(command) as process:
+            assert process.stdout is not None
+            async for _ in process.stdout:
+                app.write({"lastShownReleaseNotesVersion": "1"})
+        assert process.returncode == 0
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run, "one")
+        tasks.start_soon(run, "other")
+    app.write({"lastShownReleaseNotesVersion": "2"})
+    async with installation.store() as store:
+        await store.load()
+    last = {f"{name}{number % 7}": number for name in ("one", "other") for number in range(13, 20)}
+    assert installation.in_table() == installation.in_file()
+    assert installation.in_file() == {**defaults(), **START, **last, "lastShownReleaseNotesVersion": "2"}

@@ -85,7 +85,20 @@ def test_a_file_replaced_by_defaults_removes_nothing() -> None:
     assert result(rows(ours), file) == {**ours, "hasRunBefore": True}
 
 
-KEYS = st.sampled_from(["selectedTemplateId", "telemetryUserId", "tomorrow", "thinkingBudget"])
+def test_a_file_begun_anew_is_told_by_its_user_whatever_else_was_in_it() -> None:
+    ours = {"telemetryUserId": "me", "githubAccessToken": {"value": "t"}, "releaseChannel": "beta"}
+    anew = {"telemetryUserId": "somebody else", "releaseChannel": "stable", "providerSettings": {"a": {}}}
+    assert result(rows(ours), anew) == {**ours, "providerSettings": {"a": {}}}
+    same_user = {"telemetryUserId": "me", "releaseChannel": "stable"}
+    assert result(rows(ours), same_user) == same_user
+
+
+def test_a_file_that_is_gone_removes_nothing() -> None:
+    ours = {"telemetryUserId": "me", "githubAccessToken": {"value": "t"}}
+    assert merged(rows(ours), None, 200) == {key: json.dumps(value) for key, value in ours.items()}
+
+
+KEYS = st.sampled_from(["selectedTemplateId", "lastShownReleaseNotesVersion", "tomorrow", "thinkingBudget"])
 SIDE = st.dictionaries(KEYS, st.integers(0, 3), max_size=4)
 
 

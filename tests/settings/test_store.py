@@ -330,6 +330,18 @@ async def test_permissions_and_links_of_the_file_are_kept(installation: Installa
     assert stat.S_IMODE(target.stat().st_mode) == 0o640
 
 
+async def test_a_change_within_one_tick_of_the_clock_is_seen(installation: Installation) -> None:
+    installation.write_file(FULL)
+    async with installation.store() as store:
+        await store.load()
+        before = installation.file.stat()
+        installation.write_file({**FULL, "selectedModel": {"name": "gpt-4", "provider": "openai"}})
+        os.utime(installation.file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        after = installation.file.stat()
+        assert (after.st_mtime_ns, after.st_size, after.st_ino) == (before.st_mtime_ns, before.st_size, before.st_ino)
+        assert (await store.load()).selected_model.name == "gpt-4"
+
+
 async def test_a_read_only_file_is_told_and_nothing_changes(installation: Installation) -> None:
     installation.write_file(FULL)
     async with installation.store() as store:
