@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import structlog
 
 from protocol.chat import ChatStreamParams, LimitsReport, ModelFallback, ModelRef
@@ -250,6 +251,7 @@ class ChatSession:
             )
 
         usage: Usage | None = None
+        first = True
         earlier, before = len(self._ending.attempts), self._view.answer.length_utf16
         reservation = await self._parts.meter.reserve(plan.candidates[0], self._start.settings)
         if reservation.warning is not None:
@@ -262,6 +264,9 @@ class ChatSession:
                 await self._opened.wait()
                 async for batch in routed:
                     usage = self._take(batch, on_text, on_reasoning) or usage
+                    if first and "first_patch" in self._marks.at:
+                        first = False
+                        await anyio.lowlevel.checkpoint()  # the first word leaves before what came with it is read
         except SidecarError as error:
             if plan.engine and error.request_id is None:
                 error.request_id = request_id
