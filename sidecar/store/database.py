@@ -294,7 +294,7 @@ class Database:
 
     def begin_read(self, work: Callable[[sqlite3.Connection], T]) -> Reading[T]:
         """``read`` without waiting yet: reads that were begun together cost one wait."""
-        done = _Outcome[T]()
+        done: _Outcome[T] = _Outcome()
         self._worker("read").put(_Job(work, done))
         return Reading(done)
 
@@ -303,13 +303,14 @@ class Database:
 
         Raises ``DatabaseTooNew`` when the app's schema is newer than this build knows.
         """
-        done = _Outcome[T]()
+        done: _Outcome[T] = _Outcome()
         self._worker("write").put(_Job(work, done))
         return await done.get()
 
     def begin_write(self, work: Callable[[sqlite3.Connection], T]) -> Writing[T]:
         """``write``, for a caller who goes on with the value while the disk is still busy."""
-        early, done = _Outcome[T](), _Outcome[T]()
+        early: _Outcome[T] = _Outcome()
+        done: _Outcome[T] = _Outcome()
         self._worker("write").put(_Job(work, done, early))
         return Writing(early, done)
 
