@@ -105,6 +105,8 @@ class PriceList:
 
     async def load(self) -> None:
         """Read the data; without it everything is unknown. Never raises."""
+        if self._texts is not None:
+            return
         async with self._lock:
             if self._texts is None:
                 self._texts, self.version = await anyio.to_thread.run_sync(_read, self._path)

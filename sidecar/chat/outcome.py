@@ -139,7 +139,7 @@ def error_sentence(error: SidecarError, *, engine: bool = False) -> str:
 
 
 def add_usage(total: UsageReport, call: Usage) -> UsageReport:
-    """Sums of a turn's calls; a figure is null only when no call reported it."""
+    """Sums of a turn's calls; a count is null only when no call reported it. The cost is not part of it."""
 
     def plus(left: int | None, right: int | None) -> int | None:
         return right if left is None else left + (right or 0)
@@ -153,7 +153,6 @@ def add_usage(total: UsageReport, call: Usage) -> UsageReport:
         reasoning_tokens=plus(total.reasoning_tokens, call.reasoning_tokens),
         cached_input_tokens=plus(total.cached_input_tokens, call.cached_input_tokens),
         total_tokens=plus(total.total_tokens, total_of_call),
-        cost_usd=total.cost_usd,
     )
 
 

@@ -316,9 +316,7 @@ class ChatSession:
         ending.model = ModelRef(target.provider, target.model)
         ending.context_window = target.context_window
         if usage is not None:
-            cost, known = self._parts.meter.cost(target, usage), ending.usage.cost_usd
             ending.usage = add_usage(ending.usage, usage)
-            ending.usage.cost_usd = cost if known is None else known + (cost or 0.0)
 
     def _fell_back(self, from_: Target, to: Target, code: str) -> None:
         params = ModelFallback(
@@ -348,8 +346,10 @@ class ChatSession:
         summary = chat_summary(text) if state == "completed" else None
         ending.summary = summary
         settings = await self._parts.settings_now()
+        await self._parts.meter.ready()
         for reservation, call in self._calls:
             self._parts.meter.note(reservation, call, settings)
+        ending.usage.cost_usd = self._parts.meter.cost(call for _, call in self._calls)
         failure = await self._save(text, summary, state) or failure
         if failure is None and not cancelled:
             failure = await self._apply(text, summary, settings)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Iterable
+from typing import Final, TypedDict
 
+import anyio
 import msgspec
 
 from protocol.chat import LimitsReport
 from sidecar.catalog.prices import PriceList
 from sidecar.engines.base import Target
-from sidecar.engines.base import Usage as Tokens
 from sidecar.routing.inputs import Environment
 from sidecar.routing.limits import Reservation, Tier, TierLimiter, Unwritten
 from sidecar.routing.limits import Usage as Used
 from sidecar.routing.recording import SettledCall, counted, entries_of
 from sidecar.settings.values import AppSettings
 from sidecar.store.ledger import Ledger
+
+PRICES_WAIT_S: Final = 1.0
+"""How long the end of an answer waits for the price data."""
 
 
 class Today(msgspec.Struct, frozen=True):
@@ -54,19 +58,31 @@ class Meter:
         """A place for one call. Raises ``ProviderError`` (scope ``tier``) when the day is used up."""
         return await self._limiter.reserve(_tier(settings), target, enforced=settings.features.rate_limiting)
 
-    def cost(self, target: Target, usage: Tokens) -> float | None:
-        """USD of one call, or None when unknown."""
-        return self._prices.cost(target.provider, target.wire_model, usage)
+    async def ready(self) -> None:
+        """Have the prices at hand. Waits only after a first answer that was faster than their file is read."""
+        with anyio.move_on_after(PRICES_WAIT_S):
+            await self._prices.load()
+
+    def cost(self, calls: Iterable[SettledCall]) -> float | None:
+        """USD of calls together, by what the providers reported; None when that of any answered one is unknown."""
+        costs = [
+            None if call.usage is None else self._prices.cost(call.target.provider, call.target.wire_model, call.usage)
+            for call in calls
+            if call.answered
+        ]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if known and len(known) == len(costs) else None
 
     async def settle(self, reservation: Reservation, call: SettledCall, settings: AppSettings) -> None:
         """``note``, and write it down."""
+        await self.ready()
         self.note(reservation, call, settings)
         await self._limiter.flush()
 
     def note(self, reservation: Reservation, call: SettledCall, settings: AppSettings) -> None:
         """After the call: it counts when it was answered, whole or in part, and every attempt goes into the ledger.
 
-        Kept in memory until ``unwritten`` is written.
+        Kept in memory until ``unwritten`` is written. ``ready`` comes first.
         """
         if settings.features.enhanced_analytics:
             for entry in entries_of(call, self._prices, self._ledger.clock()):
