@@ -46,12 +46,13 @@ from sidecar.engines.base import (
     Usage,
 )
 from sidecar.errors import ProviderError, SidecarError, StoreError
-from sidecar.routing.limits import Reservation, Tally
+from sidecar.routing.limits import Reservation
 from sidecar.routing.recording import SettledCall, prompt_units
 from sidecar.routing.runner import RoutedStream
 from sidecar.settings.values import AppSettings
 from sidecar.store.chats import Turn, load_chat, save_content, set_title_if_null
 from sidecar.store.database import Writing
+from sidecar.store.limits import Tally
 from sidecar.store.turns import TurnState, finish_turn
 
 log = structlog.get_logger("sidecar.chat")
@@ -89,8 +90,6 @@ class ChatSession:
         self._stream_id = str(uuid.uuid4())
         self._marks = Marks()
         self._calls: list[tuple[Reservation, SettledCall]] = []
-        self._early_fallbacks: list[ModelFallback] = []
-        """Take-overs before the first chunk, which has to come first."""
         self._opened = anyio.Event()
         """Set when the turn is on the disk and the host has its first chunk."""
         self._accepting: Writing[Turn | Replayed]
@@ -141,9 +140,11 @@ class ChatSession:
                 )
             )
             turn = await self._accepting.value()
-        if isinstance(turn, Turn):
-            self._marks.mark("accept")
-            self._make_ready(turn)
+            if isinstance(turn, Replayed):
+                await self._accepting.committed()
+                return turn
+        self._marks.mark("accept")
+        self._make_ready(turn)
         return turn
 
     def _make_ready(self, turn: Turn) -> None:
@@ -174,8 +175,6 @@ class ChatSession:
         self._marks.mark("committed")
         self._view.first_chunk(self._ending.model)
         self._opened.set()
-        for params in self._early_fallbacks:
-            self._view.lane.announce("model:fallback", params)
 
     # --- the stream ----------------------------------------------------------------------------------------------
 
@@ -326,10 +325,7 @@ class ChatSession:
             to=ModelRef(to.provider, to.model),
             code=code,
         )
-        if self._opened.is_set():
-            self._view.lane.announce("model:fallback", params)
-        else:
-            self._early_fallbacks.append(params)
+        self._view.announce("model:fallback", params)
 
     # --- the farewell --------------------------------------------------------------------------------------------
 

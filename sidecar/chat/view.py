@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -30,15 +30,27 @@ class StreamView:
         self._stream_id = stream_id
         self._rows = rows
         self._message_id = rows[-1].id
+        self._introduced = False
+        self._early: list[tuple[str, Any]] = []
         self.answer = AnswerText()
         patches = mode == "patch"
         render = self._patch if patches else self._array
         self.lane = open_lane(CHUNK, render, PATCH_INTERVAL_S if patches else FULL_ARRAY_INTERVAL_S)
 
     def first_chunk(self, model: ModelRef) -> None:
-        """All rows, the empty assistant row last, and which model will answer."""
+        """All rows, the empty assistant row last, and which model will answer; then what was announced before."""
         rows = list(self._rows)
         self.lane.send(CHUNK, lambda seq: ChunkMessages(self._chat_id, self._stream_id, seq, rows, model))
+        self._introduced = True
+        for method, params in self._early:
+            self.lane.announce(method, params)
+
+    def announce(self, method: str, params: Any) -> None:
+        """A notification beside the chunks; the first chunk goes before it."""
+        if self._introduced:
+            self.lane.announce(method, params)
+        else:
+            self._early.append((method, params))
 
     def rows_chunk(self, rows: list[MessageRow]) -> None:
         """All rows as the database has them now (after an answer was applied)."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeVar
@@ -25,6 +25,17 @@ from sidecar.engines.base import Target
 from sidecar.errors import DatabaseBusy, DatabaseUnreadable, ProviderError, StoreError
 from sidecar.routing.inputs import Environment
 from sidecar.store.database import Database
+from sidecar.store.limits import (
+    DAY_S,
+    KEPT_DAYS,
+    LimitRow,
+    Tally,
+    day_of,
+    plus,
+    save_rows,
+    stored_tally,
+    write_rows,
+)
 
 T = TypeVar("T")
 
@@ -35,11 +46,6 @@ FREE_TOKENS_PER_DAY: Final = 100_000
 """Our own defaults; Pro has none. ``SCALIX_FREE_REQUESTS_PER_DAY``, ``SCALIX_FREE_TOKENS_PER_DAY``,
 ``SCALIX_PRO_REQUESTS_PER_DAY`` and ``SCALIX_PRO_TOKENS_PER_DAY`` replace them (a number, or ``unlimited``)."""
 
-DAY_S: Final = 86_400
-STALE_S: Final = 600
-"""Seconds after which a reservation that was never settled no longer counts."""
-
-KEPT_DAYS: Final = 7
 DATABASE_WAIT_S: Final = 1.0
 """How long a call waits for a locked database before it is counted in memory."""
 
@@ -70,15 +76,6 @@ class TierLimits(msgspec.Struct, frozen=True):
         return (self.free_requests, self.free_tokens) if tier == "free" else (self.pro_requests, self.pro_tokens)
 
 
-class Tally(msgspec.Struct, frozen=True):
-    """What was used today: by everything, and by what Scalix pays for."""
-
-    requests: int = 0
-    tokens: int = 0
-    paid_requests: int = 0
-    paid_tokens: int = 0
-
-
 class Usage(msgspec.Struct, frozen=True):
     """Today's figures (protocol page 5). ``remaining_requests`` None: nothing limits. ``resets_at`` is ISO 8601 UTC."""
 
@@ -86,28 +83,6 @@ class Usage(msgspec.Struct, frozen=True):
     tokens_used: int
     remaining_requests: int | None
     resets_at: str
-
-
-class _Row(msgspec.Struct):
-    """One request. ``created_at`` in seconds since 1970."""
-
-    id: str
-    day: int
-    paid: bool
-    tokens: int
-    settled: bool
-    created_at: int
-
-
-def create_limit_tables(connection: sqlite3.Connection) -> None:
-    """``sidecar_limits``: one row per request of the last days. ``day`` counts UTC days since 1970."""
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sidecar_limits_day'").fetchone() is not None:
-        return
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS sidecar_limits (id TEXT PRIMARY KEY, day INTEGER NOT NULL, paid INTEGER NOT NULL,"
-        " tokens INTEGER NOT NULL, settled INTEGER NOT NULL, created_at INTEGER NOT NULL)"
-    )
-    connection.execute("CREATE INDEX IF NOT EXISTS sidecar_limits_day ON sidecar_limits (day)")
 
 
 def is_paid(target: Target) -> bool:
@@ -118,7 +93,7 @@ def is_paid(target: Target) -> bool:
 class Reservation:
     """A place for one call. Settle it once, with ``commit`` or ``release``; later calls do nothing."""
 
-    def __init__(self, limiter: TierLimiter, row: _Row, warning: str | None) -> None:
+    def __init__(self, limiter: TierLimiter, row: LimitRow, warning: str | None) -> None:
         self._limiter = limiter
         self._row = row
         self._open = True
@@ -161,13 +136,13 @@ class Unwritten(msgspec.Struct, frozen=True):
     """
 
     limiter: TierLimiter
-    rows: dict[str, _Row]
+    rows: dict[str, LimitRow]
     dropped: frozenset[str]
     now: int
 
     def write(self, connection: sqlite3.Connection) -> Tally:
         """On the writer's thread."""
-        return _prepared(connection, self.rows, self.now, self.dropped)
+        return write_rows(connection, self.rows, self.now, self.dropped)
 
     def written(self, tally: Tally) -> None:
         """On the event loop."""
@@ -184,7 +159,7 @@ class TierLimiter:
         self._database = database
         self._limits = limits
         self._clock = clock
-        self._pending: dict[str, _Row] = {}
+        self._pending: dict[str, LimitRow] = {}
         """Rows the database does not have yet."""
         self._dropped: set[str] = set()
         """Ids of rows that are to be deleted: their calls came to nothing."""
@@ -213,7 +188,7 @@ class TierLimiter:
         for is never refused, and does not wait for the database.
         """
         now = int(self._clock())
-        row = _Row(str(uuid.uuid4()), _day(now), is_paid(target), max(0, estimated_tokens), False, now)
+        row = LimitRow(str(uuid.uuid4()), day_of(now), is_paid(target), max(0, estimated_tokens), False, now)
         if not row.paid:
             self._pending[row.id] = row
             return Reservation(self, row, None)
@@ -225,10 +200,10 @@ class TierLimiter:
             )
 
         def work(connection: sqlite3.Connection) -> tuple[Tally, bool]:
-            tally = _prepared(connection, pending, now, frozenset())
+            tally = write_rows(connection, pending, now)
             if fits(tally):
-                _save(connection, [row])
-                return _plus(tally, [row], now), True
+                save_rows(connection, [row])
+                return plus(tally, [row], now), True
             return tally, False
 
         pending = self._pending_now(now)
@@ -256,8 +231,8 @@ class TierLimiter:
         now = int(self._clock())
         pending = set(self._pending)
         try:
-            stored = await self._read(lambda connection: _tally_stored(connection, now, pending))
-            self._known = (_day(now), stored)
+            stored = await self._read(lambda connection: stored_tally(connection, now, pending))
+            self._known = (day_of(now), stored)
         except StoreError:
             pass
         return self.latest(tier, metered=metered, enforced=enforced)
@@ -268,7 +243,7 @@ class TierLimiter:
         tally = self._in_memory(now)
         limit = self._limits.of(tier)[0] if metered and enforced else None
         remaining = None if limit is None else max(0, limit - tally.paid_requests)
-        return Usage(tally.requests, tally.tokens, remaining, _iso((_day(now) + 1) * DAY_S))
+        return Usage(tally.requests, tally.tokens, remaining, _iso((day_of(now) + 1) * DAY_S))
 
     # --- settling --------------------------------------------------------------------------------------------------
 
@@ -288,26 +263,26 @@ class TierLimiter:
             return
         unwritten.written(tally)
 
-    def _forget(self, row: _Row) -> None:
+    def _forget(self, row: LimitRow) -> None:
         self._pending.pop(row.id, None)
         if row.paid:
             self._dropped.add(row.id)
 
-    def _pending_now(self, now: int) -> dict[str, _Row]:
+    def _pending_now(self, now: int) -> dict[str, LimitRow]:
         """The rows to write down: what is settled or limited. Long past days are dropped."""
-        self._pending = {key: row for key, row in self._pending.items() if row.day >= _day(now) - KEPT_DAYS}
+        self._pending = {key: row for key, row in self._pending.items() if row.day >= day_of(now) - KEPT_DAYS}
         return {key: row for key, row in self._pending.items() if row.settled or row.paid}
 
-    def _written(self, rows: dict[str, _Row], now: int, tally: Tally) -> None:
+    def _written(self, rows: dict[str, LimitRow], now: int, tally: Tally) -> None:
         for key, row in rows.items():
             if self._pending.get(key) is row:
                 del self._pending[key]
-        self._known = (_day(now), tally)
+        self._known = (day_of(now), tally)
 
     def _in_memory(self, now: int) -> Tally:
         """The last known tally of today plus what is not written down yet."""
         day, known = self._known
-        return _plus(known if day == _day(now) else Tally(), self._pending.values(), now)
+        return plus(known if day == day_of(now) else Tally(), self._pending.values(), now)
 
     # --- the database ----------------------------------------------------------------------------------------------
 
@@ -334,7 +309,7 @@ class TierLimiter:
             f"all {requests} requests" if requests is not None and tally.paid_requests >= requests else "all the tokens"
         )
         way_out = "Upgrade to Scalix Pro or use your own API key" if free else "Use your own API key"
-        resets = (_day(now) + 1) * DAY_S
+        resets = (day_of(now) + 1) * DAY_S
         return ProviderError(
             f"You have used {what} of today's {'free' if free else 'Pro'} plan. {way_out}, "
             "or wait until the limit resets at 00:00 UTC.",
@@ -342,66 +317,6 @@ class TierLimiter:
             retry_after_ms=(resets - now) * 1000,
             extra={"scope": "tier", "upgrade_prompt": free, "resets_at": _iso(resets)},
         )
-
-
-# --- rows ----------------------------------------------------------------------------------------------------------
-
-
-def _prepared(connection: sqlite3.Connection, pending: dict[str, _Row], now: int, dropped: frozenset[str]) -> Tally:
-    """Write down ``pending``, drop what is stale or old or came to nothing, and count."""
-    create_limit_tables(connection)
-    connection.executemany("DELETE FROM sidecar_limits WHERE id = ?", [(identifier,) for identifier in dropped])
-    _save(connection, pending.values())
-    connection.execute(
-        "DELETE FROM sidecar_limits WHERE day < ? OR (settled = 0 AND abs(created_at - ?) > ?)",
-        (_day(now) - KEPT_DAYS, now, STALE_S),
-    )
-    return _tally_stored(connection, now, set())
-
-
-def _save(connection: sqlite3.Connection, rows: Iterable[_Row]) -> None:
-    connection.executemany(
-        "INSERT INTO sidecar_limits (id, day, paid, tokens, settled, created_at) VALUES (?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET paid = excluded.paid, tokens = excluded.tokens, settled = excluded.settled"
-        " WHERE settled = 0",
-        [(row.id, row.day, row.paid, row.tokens, row.settled, row.created_at) for row in rows],
-    )
-
-
-def _tally_stored(connection: sqlite3.Connection, now: int, without: set[str]) -> Tally:
-    exists = connection.execute(
-        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'sidecar_limits'"
-    ).fetchone()
-    if exists is None:
-        return Tally()
-    marks = ",".join("?" * len(without))
-    query = (
-        "SELECT COUNT(*), TOTAL(tokens), TOTAL(paid), TOTAL(CASE WHEN paid THEN tokens END) FROM sidecar_limits"  # noqa: S608 - marks only
-        f" WHERE day BETWEEN ? AND ? AND (settled OR abs(created_at - ?) <= ?) AND id NOT IN ({marks})"
-    )
-    row = connection.execute(query, (_day(now), _day(now) + 1, now, STALE_S, *without)).fetchone()
-    return Tally(*map(int, row))
-
-
-def _plus(tally: Tally, rows: Iterable[_Row], now: int) -> Tally:
-    """``tally`` with those of ``rows`` that count today, by the rule of ``_tally_stored``.
-
-    Rows of tomorrow do: they were written before the clock was set back, and setting it back gives nothing back.
-    """
-    requests, tokens = tally.requests, tally.tokens
-    paid_requests, paid_tokens = tally.paid_requests, tally.paid_tokens
-    for row in rows:
-        stale = not row.settled and abs(row.created_at - now) > STALE_S
-        if stale or not 0 <= row.day - _day(now) <= 1:
-            continue
-        requests, tokens = requests + 1, tokens + row.tokens
-        if row.paid:
-            paid_requests, paid_tokens = paid_requests + 1, paid_tokens + row.tokens
-    return Tally(requests, tokens, paid_requests, paid_tokens)
-
-
-def _day(seconds: int) -> int:
-    return seconds // DAY_S
 
 
 def _iso(seconds: int) -> str:
