@@ -79,6 +79,8 @@ class StoredAttachment(msgspec.Struct, frozen=True, kw_only=True):
     file_id: str | None
     """``SCALIX_ATTACHMENT_<index>``, by which an answer may put an uploaded file into the code base."""
     image: FilePart | None = None
+    valid_text: bool = True
+    """False for a text file whose bytes are not UTF-8: the model sees replacements."""
 
     @property
     def is_text(self) -> bool:
@@ -220,6 +222,7 @@ class AttachmentStore:
                 path=path,
                 file_id=f"SCALIX_ATTACHMENT_{index}" if attachment.attachment_type == "upload-to-codebase" else None,
                 image=_image(attachment, content, index),
+                valid_text=suffix_of(attachment.name) not in TEXT_SUFFIXES or decode(content)[1],
             )
             for index, (attachment, content, path) in enumerate(zip(attachments, contents, written, strict=True))
         )
@@ -319,6 +322,15 @@ def attachment_text(attachments: Sequence[StoredAttachment]) -> str:
     if not attachments:
         return ""
     return "\n\nAttachments:\n" + "".join(map(_mention, attachments))
+
+
+def attachment_notes(attachments: Sequence[StoredAttachment]) -> tuple[str, ...]:
+    """What the user should know of them."""
+    return tuple(
+        f"The attached file {item.name} is not valid UTF-8; what could not be read was replaced. Save it as UTF-8."
+        for item in attachments
+        if item.is_text and not item.valid_text
+    )
 
 
 def _mention(attachment: StoredAttachment) -> str:

@@ -17,6 +17,13 @@ CANCELLED_SUFFIX: Final = "[Response cancelled by user]"
 AI_ERROR_PREFIX: Final = "Sorry, there was an error from the AI: "
 """The app's UI keys its upgrade button on this text (app contract 7.18)."""
 INTERNAL_ERROR_PREFIX: Final = "Sorry, there was an error processing your request: "
+_OUR_OWN: Final = frozenset(
+    {
+        *(ErrorCode.INTERNAL, ErrorCode.VALIDATION, ErrorCode.NOT_FOUND),
+        *(ErrorCode.DATABASE_BUSY, ErrorCode.DATABASE_UNREADABLE, ErrorCode.DATABASE_TOO_NEW),
+    }
+)
+"""What no model has a part in (app contract 7.17)."""
 
 
 class ApplyResult(msgspec.Struct, frozen=True):
@@ -130,7 +137,7 @@ def error_sentence(error: SidecarError, *, engine: bool = False) -> str:
     """The text the user sees: the app's prefix, the engine's request id, the message, the vendor's details."""
     if isinstance(error, ApplyFailed):
         return error.message
-    if error.code is ErrorCode.INTERNAL:
+    if error.code in _OUR_OWN:
         return f"{INTERNAL_ERROR_PREFIX}{error.message}"
     request = f"[Request ID: {error.request_id}] " if engine and error.request_id else ""
     details = error.details if isinstance(error, ProviderError) else None

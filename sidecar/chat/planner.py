@@ -21,14 +21,12 @@ from sidecar.chat.prompt import (
     PromptInputs,
     build_messages,
     count_tokens,
-    is_summarise,
-    summarise_messages,
     with_codebase,
 )
 from sidecar.chat.sources import Draft, Gathered, PromptSources
 from sidecar.chat.text.tags import delete_tags, rename_tags, write_tags
 from sidecar.chat.turn import chat_not_found
-from sidecar.engines.base import Message, Target
+from sidecar.engines.base import Target
 from sidecar.errors import MissingApiKey, SidecarError
 from sidecar.routing import inputs as routing_inputs
 from sidecar.routing.catalog_view import CatalogSnapshot, catalog_snapshot
@@ -124,7 +122,7 @@ class TurnPlanner:
         return Plan(
             candidates=candidates,
             allow_fallback=route.allow_fallback,
-            messages=await self._messages(draft, inputs),
+            messages=build_messages(inputs),
             settings=ChatSettings.of(settings),
             request_id=str(uuid.uuid4()),
             engine=inputs.engine,
@@ -143,7 +141,8 @@ class TurnPlanner:
             messages = with_codebase(plan.messages, call.inputs.codebase_index, codebase.text)
             return msgspec.structs.replace(plan, messages=messages)
         route = self._route(call.choice, call.settings, call.catalog, codebase.files)
-        return msgspec.structs.replace(plan, candidates=route.targets)
+        candidates = _fitting(route.targets, call.inputs, _window(call.choice, call.catalog))
+        return msgspec.structs.replace(plan, candidates=candidates)
 
     async def count_tokens(self, params: ChatCountTokensParams) -> TokenCounts:
         """``chat:count-tokens``: the parts of the prompt that this input would send. Raises ``NotFound``.
@@ -154,8 +153,9 @@ class TurnPlanner:
         chat = await self._database.read(lambda connection: load_chat(connection, params.chat_id))
         if chat is None:
             raise chat_not_found(params.chat_id)
-        row = MessageRow(0, chat.id, "user", await self._sources.with_prompts(params.input), None, None, "")
-        draft = Draft(chat=chat, rows=[*chat.messages, row], raw_prompt=params.input)
+        asked = MessageRow(0, chat.id, "user", await self._sources.with_prompts(params.input), None, None, "")
+        answer = msgspec.structs.replace(asked, role="assistant", content="")  # how far back a turn looks depends on it
+        draft = Draft(chat=chat, rows=[*chat.messages, asked, answer], raw_prompt=params.input)
         choice = _choice(None, settings)
         catalog = await catalog_snapshot(self._catalog)
         tokens = count_tokens((await self._gather(draft, choice, settings, catalog)).inputs)
@@ -175,11 +175,6 @@ class TurnPlanner:
         wanted = routing_settings(settings, ask_mode=settings.selected_chat_mode == "ask")
         engine = engine_enabled(choice, wanted, catalog, self._environment)
         return await self._sources.gather(draft, settings, engine=engine)
-
-    async def _messages(self, draft: Draft, inputs: PromptInputs) -> tuple[Message, ...]:
-        if is_summarise(draft.raw_prompt):
-            return summarise_messages(inputs.system, await self._sources.summarised(draft.raw_prompt))
-        return build_messages(inputs)
 
     # --- where it goes -------------------------------------------------------------------------------------------
 

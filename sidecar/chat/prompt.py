@@ -22,7 +22,7 @@ from sidecar.chat.context import (
     utf16_length,
 )
 from sidecar.chat.context.tokens import tokens_of
-from sidecar.chat.history import HistoryRow, Row, summary_prompt
+from sidecar.chat.history import HistoryRow, Row
 from sidecar.engines.base import FilePart, Message, Part, TextPart
 from sidecar.errors import InvalidParams
 
@@ -199,11 +199,6 @@ def _with_images(messages: list[Message], images: Sequence[FilePart]) -> list[Me
     asked = messages[-1].parts if messages and messages[-1].role == "user" else ()
     parts: tuple[Part, ...] = (*asked, *images)
     return [*(messages[:-1] if asked else messages), Message("user", parts)]
-
-
-def summarise_messages(system: str, rows: Sequence[Row]) -> tuple[Message, ...]:
-    """The messages that replace all others when a chat is to be summarised (app contract 7.8, point 10)."""
-    return (Message.of("system", system), Message.of("user", summary_prompt(rows)))
 
 
 def with_codebase(messages: Sequence[Message], index: int | None, text: str) -> tuple[Message, ...]:

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from protocol.chat import ChatStreamParams, MessageRow
-from sidecar.chat.attachments import AttachmentStore, HeldElements
+from sidecar.chat.attachments import AttachmentStore, HeldElements, attachment_notes
 from sidecar.chat.context import (
     AiRules,
     Codebase,
@@ -30,8 +30,9 @@ from sidecar.chat.context import (
     provided_codebase,
     read_ai_rules,
     read_snippets,
+    snippet_notes,
 )
-from sidecar.chat.history import HistoryRow, limit_history, model_messages
+from sidecar.chat.history import HistoryRow, limit_history, model_messages, summary_prompt
 from sidecar.chat.parts import ChatSettings, Host, PreparedPrompt
 from sidecar.chat.prompt import (
     CODEBASE_PREFIX,
@@ -47,7 +48,7 @@ from sidecar.chat.prompt import (
     summarise_chat_id,
 )
 from sidecar.chat.system_prompt import TEST_SUPABASE_CONTEXT, SupabaseState, system_prompt
-from sidecar.errors import SidecarError, StoreError
+from sidecar.errors import SidecarError, StoreError, ValidationFailed
 from sidecar.paths import AppPaths
 from sidecar.settings.values import AppSettings
 from sidecar.store.chats import AppRow, ChatRecord, load_apps, load_messages, load_prompts
@@ -116,6 +117,7 @@ class PromptSources:
             attachments=attachments,
             components=zip(components, snippets, strict=True) if components else (),
         )
+        warnings = (*warnings, *attachment_notes(attachments), *snippet_notes(components, snippets))
         return PreparedPrompt(
             stored=stored, attachments=attachments, component_paths=component_paths, warnings=warnings
         )
@@ -140,26 +142,36 @@ class PromptSources:
 
     async def gather(self, draft: Draft, settings: AppSettings, *, engine: bool) -> Gathered:
         """Everything for one model call. ``engine``: the code base travels as data beside the messages."""
+        summarise = is_summarise(draft.raw_prompt)
         apps = await self._mentioned(draft)
-        codebase = await self.codebase(draft, settings, engine=engine, with_rules=True)
-        others = [(app.name, await self._other(app, settings)) for app in apps]
+        # A summary is made from the other chat alone; the engine gets the files all the same.
+        leave_out = summarise and not engine
+        codebase = await (
+            provided_codebase(()) if leave_out else self.codebase(draft, settings, engine=engine, with_rules=True)
+        )
+        notes: list[str] = []
+        read = [(app.name, await self._other(app, settings, notes)) for app in apps]
+        others = [(name, text) for name, text in read if text is not None]
         folder = app_directory(draft.chat.app.path, apps_root=self._apps_root)
         rules = codebase.rules or await read_ai_rules(folder, cache=self._files)
-        system, substitutions, warnings = await self._system(draft, settings, [app.name for app in apps], rules, folder)
-        summarise = is_summarise(draft.raw_prompt)
-        inputs = PromptInputs(
-            system=system,
-            history=await self._history(draft.rows, ChatSettings.of(settings)),
-            codebase=None if summarise else codebase,
-            engine=engine,
-            referenced_apps=None if summarise else referenced_apps_text(others),
-            images=[a.image for a in draft.prepared.attachments if a.image is not None],
-        )
+        names = [name for name, _ in others]
+        system, substitutions, warnings = await self._system(draft, settings, names, rules, folder)
+        if summarise:
+            inputs = PromptInputs(system=system, history=await self._summarised(draft), engine=engine)
+        else:
+            inputs = PromptInputs(
+                system=system,
+                history=await self._history(draft.rows, ChatSettings.of(settings)),
+                codebase=codebase,
+                engine=engine,
+                referenced_apps=referenced_apps_text(others),
+                images=[a.image for a in draft.prepared.attachments if a.image is not None],
+            )
         return Gathered(
             inputs=inputs,
             codebase=codebase,
             substitutions=substitutions,
-            warnings=(*codebase.warnings, *warnings),
+            warnings=(*codebase.warnings, *notes, *warnings),
         )
 
     async def codebase(
@@ -191,12 +203,13 @@ class PromptSources:
             test_build=self._test_build,
         )
 
-    async def summarised(self, raw_prompt: str) -> Sequence[MessageRow]:
-        """The rows of the chat that is to be summarised; none for an unknown one."""
-        chat_id = summarise_chat_id(raw_prompt)
-        if chat_id is None:
-            return []
-        return await self._database.read(lambda connection: load_messages(connection, chat_id))
+    async def _summarised(self, draft: Draft) -> tuple[HistoryRow, ...]:
+        """The one message that asks for a summary; nothing to sum up for an unknown chat (app contract 7.8, 10)."""
+        chat_id = summarise_chat_id(draft.raw_prompt)
+        rows: Sequence[MessageRow] = draft.rows if chat_id == draft.chat.id else ()
+        if chat_id is not None and chat_id != draft.chat.id:
+            rows = await self._database.read(lambda connection: load_messages(connection, chat_id))
+        return (HistoryRow("user", summary_prompt(rows)),)
 
     async def _mentioned(self, draft: Draft) -> list[AppRow]:
         if "@app:" not in draft.raw_prompt:
@@ -204,16 +217,22 @@ class PromptSources:
         apps = await self._database.read(load_apps)
         return mentioned_apps(draft.raw_prompt, apps, current_app_id=draft.chat.app.id)
 
-    async def _other(self, app: AppRow, settings: AppSettings) -> str:
-        """Another app's files, for reading."""
+    async def _other(self, app: AppRow, settings: AppSettings, notes: list[str]) -> str | None:
+        """Another app's files, for reading; None and a note when its folder is not known (app contract 12)."""
+        try:
+            folder = app_directory(app.path, apps_root=self._apps_root)
+        except ValidationFailed as error:
+            notes.append(f"{app.name}: {error.message}")
+            return None
         codebase = await extract_codebase(
-            app_directory(app.path, apps_root=self._apps_root),
+            folder,
             parse_context_rule(app.chat_context),
             smart_context=_smart_context(settings),
             engine_files=False,
             cache=self._files,
             test_build=self._test_build,
         )
+        notes.extend(f"{app.name}: {warning}" for warning in codebase.warnings)
         return codebase.text
 
     async def _history(self, rows: Sequence[MessageRow], settings: ChatSettings) -> Sequence[HistoryRow]:

@@ -1,7 +1,8 @@
 """Which frames have an order among themselves (protocol pages 6, 8).
 
 Within a chat: notifications in order, and each answer after the last notification it waits for. Between chats, calls
-and other requests nothing is promised, so each is a lane of its own.
+and other requests nothing is promised, so each is a lane of its own; and so is ``host:system-prompt``, which is asked
+while the turn is still being written down.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import msgspec
 
 Json = dict[str, Any]
 
+_UNORDERED = frozenset({"host:system-prompt"})
 _GROUPS = ("chatId", "callId", "sessionId")
 
 
@@ -46,6 +48,8 @@ class Lanes:
 
     def lane(self, frame: Json) -> str:
         """The lane of a frame from the sidecar."""
+        if frame.get("method") in _UNORDERED:
+            return str(frame["method"])
         if "method" in frame:
             return _group(frame.get("params")) or frame["method"]
         return self._lane_of_request.get(_key(frame.get("id")), f"id {frame.get('id')!r}")

@@ -23,7 +23,6 @@ from sidecar.chat.prompt import (
     replace_prompt_references,
     stored_prompt,
     summarise_chat_id,
-    summarise_messages,
     with_codebase,
 )
 from sidecar.chat.system_prompt import (
@@ -170,13 +169,6 @@ def test_referenced_apps_have_a_heading_and_a_section_each() -> None:
 )
 def test_the_summarise_intent(prompt: str, asks: bool, chat_id: int | None) -> None:
     assert (is_summarise(prompt), summarise_chat_id(prompt)) == (asks, chat_id)
-
-
-def test_a_summary_is_asked_for_with_one_message() -> None:
-    assert summarise_messages("S", HISTORY[:1]) == (
-        Message.of("system", "S"),
-        Message.of("user", 'Summarize the following chat: <message role="user">first</message>'),
-    )
 
 
 # --- tokens ----------------------------------------------------------------------------------------------------------

@@ -238,24 +238,55 @@ async def test_a_summary_request_holds_nothing_but_the_other_chat(place: Install
     assert texts(place)[1] == 'Summarize the following chat: <message role="user">make it blue</message>'
 
 
-async def test_counted_tokens_add_up_to_what_would_be_sent(place: Installation) -> None:
-    (place.app_folder / "a.ts").write_text("x" * 400)
+@pytest.mark.parametrize(
+    ("prompt", "settings"),
+    [
+        ("hi", {}),
+        ("hi", {"selectedChatMode": "ask"}),
+        ("hi", {"maxChatTurnsInContext": 1}),
+        ("hi 😀 @prompt:1 and @prompt:99", {}),
+        ("look at @app:shop", {}),
+        ("Summarize from chat-id=1", {}),
+        ("Summarize from chat-id=99", {}),
+    ],
+)
+async def test_counted_tokens_are_those_of_what_is_sent(
+    place: Installation, prompt: str, settings: dict[str, Any]
+) -> None:
+    (place.app_folder / "a.ts").write_text("x" * 400 + "→😀")
+    (place.app_folder / "AI_RULES.md").write_text("Use tabs. " * 9)
+    shop = place.folder / "scalix-apps" / "shop"
+    shop.mkdir()
+    (shop / "shop.ts").write_text("shop code 😀")
+    insert_app(place.database, name="shop", path=str(shop))
+    insert_prompt(place.database, "title", "from the library")
     chat = place.chat()
-    insert_message(place.database, chat, "user", "q" * 40)
-    insert_message(place.database, chat, "assistant", "a" * 40)
+    for number in range(7):
+        content = f'<think>no</think>{number} 😀 <scalix-write path="a">b</scalix-write>' + "x" * number
+        insert_message(place.database, chat, ("user", "assistant")[number % 2], content)
     place.answers("ok")
     async with memory_host(place.folder, **PATCH) as host:
-        counts = await host.request("chat:count-tokens", {"chatId": chat, "input": "hi"})
-        with pytest.raises(RpcError, match="Chat not found: 99"):
-            await host.request("chat:count-tokens", {"chatId": 99, "input": "hi"})
-        await host.request("chat:stream", place.stream_params(chat))
-    parts = [value for key, value in counts.items() if key not in {"totalTokens", "contextWindow"}]
-    assert counts["totalTokens"] == sum(parts)
-    assert counts["messageHistoryTokens"] == 20
-    assert counts["inputTokens"] == 1
-    system, codebase = texts(place)[:2]
-    assert counts["systemPromptTokens"] == -(-len(system) // 4)
-    assert abs(counts["codebaseTokens"] - len(codebase) // 4) < 10
+        await host.request("set-user-settings", settings)
+        counts = await host.request("chat:count-tokens", {"chatId": chat, "input": prompt})
+        await host.request("chat:stream", place.stream_params(chat, prompt))
+    assert place.provider.requests[-1].json["messages"][-1]["role"] == "user"
+    system, *others, asked = texts(place)
+    codebase = others[0].removeprefix("This is my codebase. ") if "codebase" in "".join(others[:1]) else ""
+    apps = next((text for text in others if text.startswith("# Referenced Apps")), "")
+    history = others[2 * bool(codebase) + 2 * bool(apps) :]
+    expected = {
+        "systemPromptTokens": tokens(system),
+        "codebaseTokens": tokens(codebase),
+        "mentionedAppsTokens": tokens(apps),
+        "messageHistoryTokens": tokens("".join(history)),
+        "inputTokens": tokens(asked),
+    }
+    assert counts == {**expected, "totalTokens": sum(expected.values()), "contextWindow": counts["contextWindow"]}
+
+
+def tokens(text: str) -> int:
+    """A quarter of the UTF-16 code units, rounded up (app contract 6)."""
+    return -(-len(text.encode("utf-16-le")) // 8)
 
 
 async def test_a_prompt_that_cannot_fit_is_told_before_it_is_sent(place: Installation) -> None:

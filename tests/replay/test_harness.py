@@ -203,6 +203,16 @@ def test_chats_have_no_order_between_them_and_answers_wait_for_their_notificatio
     assert lanes.left() == [Arrived(notification(2, "a")), Arrived({"id": 2, "result": True})]
 
 
+def test_what_is_asked_for_the_prompt_has_no_order_with_the_first_chunk() -> None:
+    lanes = Lanes()
+    asked = {"id": "1", "method": "host:system-prompt", "params": {"chatId": 1}}
+    for frame in (asked, notification(1, "chunk"), {**asked, "method": "host:apply-response"}, notification(1, "end")):
+        lanes.arrived(Arrived(frame))
+    assert lanes.take(notification(1, "chunk")) == Arrived(notification(1, "chunk"))
+    assert lanes.take(asked) == Arrived(asked)
+    assert lanes.take(notification(1, "end")) != Arrived(notification(1, "end"))
+
+
 def test_an_answer_before_its_notification_is_what_came() -> None:
     lanes = Lanes()
     lanes.sent({"id": 1, "method": "chat:stream", "params": {"chatId": 1}})

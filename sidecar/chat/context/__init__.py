@@ -12,6 +12,7 @@ from sidecar.chat.context.components import (
     check_components,
     component_text,
     read_snippets,
+    snippet_notes,
 )
 from sidecar.chat.context.mentions import mentioned_apps, parse_app_mentions, referenced_app_section
 from sidecar.chat.context.paths import app_directory, confined, relative_path
@@ -44,5 +45,6 @@ __all__ = [
     "read_snippets",
     "referenced_app_section",
     "relative_path",
+    "snippet_notes",
     "utf16_length",
 ]

@@ -100,6 +100,14 @@ def snippet(source: str, line_number: int) -> str:
     return "\n".join(window)
 
 
+def snippet_notes(components: Sequence[SelectedComponent], snippets: Sequence[str]) -> tuple[str, ...]:
+    """Which components' lines could not be shown."""
+    missing = [
+        component.relative_path for component, lines in zip(components, snippets, strict=True) if lines == NOT_AVAILABLE
+    ]
+    return (f"The lines of these selected components could not be read: {', '.join(missing)}",) if missing else ()
+
+
 def component_text(component: SelectedComponent, lines: str) -> str:
     """What is appended to the prompt for one component and its snippet."""
     return (

@@ -98,4 +98,7 @@ def app_directory(app_path: str, *, apps_root: Path) -> Path:
     """
     if app_path and "\0" not in app_path and Path(app_path).is_absolute():
         return Path(app_path)
-    return apps_root / PurePosixPath(relative_path(app_path, field="app.path"))
+    try:
+        return apps_root / PurePosixPath(relative_path(app_path, field="app.path"))
+    except ValidationFailed as error:
+        raise ValidationFailed(f"The app's folder is not known. {error.message}", path="app.path") from error
