@@ -142,7 +142,8 @@ class ChatSession:
             turn = await self._accepting.value()
             if isinstance(turn, Replayed):
                 await self._accepting.committed()
-                return turn
+        if isinstance(turn, Replayed):
+            return turn
         self._marks.mark("accept")
         self._make_ready(turn)
         return turn
