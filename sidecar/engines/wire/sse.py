@@ -65,14 +65,16 @@ class SseFramer:
             data = bytes(buffer[end + 2 :])
             buffer.clear()
         blocks = data.split(b"\n\n")
-        buffer += blocks.pop()
+        rest = blocks.pop()
         for block in blocks:
-            # The common shape, one data line, needs no line-by-line reading.
+            # Data alone, the most common shape, costs no call.
             if block.startswith(b"data: {") and b"\n" not in block:
                 events.append(SseEvent(None, block[6:]))
             else:
                 _parse(block, events)
-        self._check_size()
+        if rest:
+            buffer += rest
+            self._check_size()
         return events
 
     def finish(self) -> list[SseEvent]:
@@ -101,7 +103,17 @@ class SseFramer:
 
 
 def _parse(block: bytes, events: list[SseEvent]) -> None:
-    """Read the lines of one event, LF-separated, and append it unless it has no data."""
+    """Read one event, its lines LF-separated, and append it unless it has no data."""
+    # A name and one line of data, as most vendors write, need no look at each line.
+    if block.startswith(b"event: "):
+        data_at = block.find(b"\ndata: {")
+        if data_at > 7 and block.find(b"\n", 7) == data_at and block.find(b"\n", data_at + 1) < 0:
+            events.append(SseEvent(block[7:data_at], block[data_at + 7 :]))
+            return
+    _parse_lines(block, events)
+
+
+def _parse_lines(block: bytes, events: list[SseEvent]) -> None:
     name: bytes | None = None
     data: list[bytes] = []
     for line in block.split(b"\n"):
