@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
+
+_DIGITS: Final = re.compile("[0-9]{1,15}")
 
 
 def member(value: Any) -> dict[str, Any]:
@@ -16,8 +19,8 @@ def items(value: Any) -> list[Any]:
 
 
 def count(value: Any) -> int | None:
-    """A number of tokens, or None for anything that is not one. Some vendors send counts as floats."""
-    if isinstance(value, float) and value.is_integer():
+    """A number of tokens, or None for anything that is not one. Some servers send counts as floats or as text."""
+    if (isinstance(value, float) and value.is_integer()) or (isinstance(value, str) and _DIGITS.fullmatch(value)):
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 

@@ -62,7 +62,9 @@ class PendingCall:
             self.append(arguments, out)
         self._announce(out)
         text = arguments or self.arguments
-        out.append(ToolCall(self.id, self.name, text if text.strip() else "{}", self.provider_executed))
+        if text.strip() in ("", "null"):  # null: Cohere's calls of tools that take nothing
+            text = "{}"
+        out.append(ToolCall(self.id, self.name, text, self.provider_executed))
 
 
 def whole_call(call_id: str, name: str, arguments: str, out: list[Event], *, provider_executed: bool = False) -> None:

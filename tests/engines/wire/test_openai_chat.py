@@ -209,7 +209,7 @@ def test_two_calls_of_one_id(indexes: tuple[int | None, int | None]) -> None:
     assert called(reading) == [("a", "one", '{"x":1}'), ("chatcmpl-7-call-1", "two", '{"y":2}')]
 
 
-@pytest.mark.parametrize("arguments", ["", None, "  "])
+@pytest.mark.parametrize("arguments", ["", None, "  ", "null"])
 def test_no_arguments_are_an_empty_object(arguments: str | None) -> None:
     reading = chat(chunk(tool_delta(0, arguments, id="a", name="one")), chunk({}, "tool_calls"), DONE)
     assert called(reading) == [("a", "one", "{}")]
@@ -365,6 +365,8 @@ def test_an_unfinished_call_of_a_broken_stream_is_no_call() -> None:
             Usage(320, 9, None, 300, None, 329),
         ),
         ({"prompt_tokens": 20.0, "completion_tokens": 9.0}, Usage(20, 9, total_tokens=29)),
+        ({"prompt_tokens": "20", "completion_tokens": "9"}, Usage(20, 9, total_tokens=29)),
+        ({"prompt_tokens": 20, "completion_tokens": "a few", "total_tokens": -3}, Usage(20, total_tokens=20)),
     ],
 )
 def test_usage_under_every_vendors_names(usage: dict[str, Any], expected: Usage) -> None:
