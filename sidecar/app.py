@@ -44,7 +44,7 @@ from sidecar.chat.planner import TurnPlanner
 from sidecar.chat.service import ChatService
 from sidecar.chat.sources import PromptSources
 from sidecar.engines.select import Engines
-from sidecar.errors import FeatureDisabled, InvalidParams, SidecarError, StoreError
+from sidecar.errors import InvalidParams, SidecarError, StoreError
 from sidecar.handlers import account as account_channels
 from sidecar.handlers import chat as chat_channels
 from sidecar.handlers import language_models as model_channels
@@ -310,12 +310,10 @@ class Services:
 
     async def features(self) -> dict[str, Any]:
         """The rollout switches as ``initialize`` reports them; ``disabled`` says who serves this user instead."""
-        features = await self.settings.features()
-        try:
-            await self.settings.ensure_enabled()
-        except FeatureDisabled as error:
-            return {**features, "disabled": {"message": error.message, **error.data()}}
-        return features
+        features, disabled = await self.settings.rollout()
+        if disabled is None:
+            return features.to_wire()
+        return {**features.to_wire(), "disabled": {"message": disabled.message, **disabled.data()}}
 
     async def run_background(self) -> None:
         """What may happen once the host has its answer. Nothing here may fail a chat."""

@@ -224,12 +224,12 @@ class Catalog:
         wait_ms = self._listing_wait_ms
 
         def read_all(connection: sqlite3.Connection) -> CustomRows:
-            with _busy_wait(connection, wait_ms), _snapshot(connection):
+            with _snapshot(connection):
                 return read_custom_rows(connection)
 
         try:
             with anyio.move_on_after(wait_ms / 1000):
-                return await self._database.read(read_all)
+                return await self._database.read(read_all, patience_ms=wait_ms)
             failure: Exception = DatabaseBusy("The app's database is locked by another program. Try again in a moment.")
         except (SidecarError, sqlite3.Error) as error:
             failure = error
@@ -262,17 +262,6 @@ async def _notify(hook: Awaitable[None]) -> None:
             await hook
     except SidecarError as error:
         _log.warning("the selected model could not be repaired", code=error.code.value, reason=error.message)
-
-
-@contextmanager
-def _busy_wait(connection: sqlite3.Connection, wait_ms: int) -> Iterator[None]:
-    """Wait at most this long for locks, so that a list does not hold up the reads queued behind it."""
-    usual = connection.execute("PRAGMA busy_timeout").fetchone()[0]
-    connection.execute(f"PRAGMA busy_timeout = {wait_ms:d}")
-    try:
-        yield
-    finally:
-        connection.execute(f"PRAGMA busy_timeout = {usual:d}")
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from sidecar.settings.migrate import (
 from sidecar.settings.schema import defaults, in_schema_order
 from sidecar.settings.table import ABSENT, Table, read_table, token_of, write_table
 from sidecar.settings.values import AppSettings
+from sidecar.store.worker import NEWEST_KNOWN_SCHEMA, schema_version
 
 ATTEMPTS: Final = 5
 """How often a change is tried again when the app writes the file at the same moment."""
@@ -178,7 +179,7 @@ class Sides:
     def plan(self, connection: sqlite3.Connection) -> tuple[MigrationReport, Document]:
         """What a migration would do, and the settings it would leave. Writes nothing, not even a recovery copy."""
         table = read_table(connection)
-        if table.too_new:
+        if table.too_new or (schema_version(connection) or 0) > NEWEST_KNOWN_SCHEMA:
             raise DatabaseTooNew("The settings were written by a newer version of Scalix. Update Scalix to migrate.")
         file = self.file.read()
         if file.unreadable and not table.rows:

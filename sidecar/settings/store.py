@@ -23,7 +23,7 @@ import anyio.to_thread
 import msgspec
 import structlog
 
-from sidecar.errors import DatabaseBusy, SettingsUnreadable, StoreError
+from sidecar.errors import DatabaseBusy, FeatureDisabled, SettingsUnreadable, StoreError
 from sidecar.settings.change import SettingsPatch, apply_change, checked_change
 from sidecar.settings.document import Document, text_of, value_of
 from sidecar.settings.file import Step, no_step
@@ -36,8 +36,11 @@ from sidecar.settings.table import ABSENT
 from sidecar.settings.values import AppSettings, app_settings
 from sidecar.store.database import Database
 
-START_PATIENCE_S: Final = 1.0
+START_PATIENCE_S: Final = 0.5
 """How long the answer to ``initialize`` waits for a locked database before the file alone decides."""
+
+LOCKED_PATIENCE_MS: Final = 1_000
+"""How long a change waits for a database that has just not taken another one."""
 
 RETRY_AFTER_S: Final = 30.0
 """How long a database that did not take a change is left alone before the table is brought up to date again."""
@@ -117,24 +120,32 @@ class SettingsStore:
         await self._vault.unlock(values)
         return snapshot, values
 
-    async def _refreshed(self) -> Snapshot:
-        """What is true now, both sides brought together. Call with the lock held."""
-        snapshot = await self._look()
+    async def _refreshed(self, *, patience_ms: float | None = None) -> Snapshot:
+        """What is true now, both sides brought together. Call with the lock held.
+
+        ``patience_ms`` is how long a locked database is waited for; None is as long as anybody does.
+        """
+        snapshot, locked = await self._look(patience_ms)
         if snapshot is self._snapshot and (_agreed(snapshot) or self._clock() < self._retry_at):
             return snapshot
         self._snapshot = snapshot
         if not snapshot.lost:
-            nobody = "telemetryUserId" not in snapshot.document and _may_write_unasked(snapshot)
+            nobody = not locked and "telemetryUserId" not in snapshot.document and _may_write_unasked(snapshot)
             if nobody or not _agreed(snapshot):
                 snapshot = await self._agree(new_identity=nobody)
         self._snapshot = snapshot
         return snapshot
 
-    async def _look(self) -> Snapshot:
+    async def _look(self, patience_ms: float | None) -> tuple[Snapshot, bool]:
+        """What is there, and whether the table is not in it because somebody holds a lock on it."""
         try:
-            return await self._database.read(lambda connection: self._sides.look_at_both(connection, self._snapshot))
-        except StoreError:
-            return await anyio.to_thread.run_sync(self._sides.look_at_file, self._snapshot)
+            snapshot = await self._database.read(
+                lambda connection: self._sides.look_at_both(connection, self._snapshot), patience_ms=patience_ms
+            )
+        except StoreError as error:
+            locked = isinstance(error, DatabaseBusy)
+            return await anyio.to_thread.run_sync(self._sides.look_at_file, self._snapshot), locked
+        return snapshot, False
 
     async def _agree(self, *, new_identity: bool) -> Snapshot:
         """Bring file and table together after somebody changed one of them, and give the user an id that stays.
@@ -147,10 +158,10 @@ class SettingsStore:
                 document.setdefault("telemetryUserId", text_of(self._identity))
             return document
 
-        self._retry_at = self._clock() + RETRY_AFTER_S
         try:
             return await self._written(edit, file_required=False)
         except (StoreError, SettingsNotWritten, SettingsUnreadable) as error:
+            self._retry_at = self._clock() + RETRY_AFTER_S
             log.warning("settings not brought together", code=error.code.value)
         snapshot = self._snapshot
         assert snapshot is not None  # noqa: S101 - set by the only caller
@@ -197,10 +208,14 @@ class SettingsStore:
         table = ABSENT if self._snapshot is None else self._snapshot.table
         if not table.adopted or table.too_new:
             return await anyio.to_thread.run_sync(self._sides.replace_file, table, edit, True)
+        patience_ms = LOCKED_PATIENCE_MS if self._clock() < self._retry_at else None
         try:
-            return await self._database.write(
-                lambda connection: self._sides.commit(connection, edit, file_required=file_required)
+            snapshot = await self._database.write(
+                lambda connection: self._sides.commit(connection, edit, file_required=file_required),
+                patience_ms=patience_ms,
             )
+            self._retry_at = self._clock()
+            return snapshot
         except StoreError as error:
             self._retry_at = self._clock() + RETRY_AFTER_S
             log.warning("settings written to the file alone", code=error.code.value)
@@ -232,10 +247,10 @@ class SettingsStore:
 
     async def switches(self) -> Features:
         """The switches and the rollout percentage, for the rest of the sidecar."""
-        return features_in(_switch_values(await self._document()))
+        return (await self.rollout())[0]
 
     async def features(self) -> dict[str, Any]:
-        """``features:get``. Fit for the answer to ``initialize``, as ``ensure_enabled``."""
+        """``features:get``."""
         return (await self.switches()).to_wire()
 
     async def set_features(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,27 +260,25 @@ class SettingsStore:
             await self.set(change)
         return await self.features()
 
-    async def ensure_enabled(self) -> None:
-        """Raises ``FeatureDisabled`` when this user is to be served by the app's old path.
+    async def rollout(self) -> tuple[Features, FeatureDisabled | None]:
+        """The switches, and why this user is served by the app's old path; None for one whom the sidecar serves.
 
         Fit for the answer to ``initialize``: no validation, no secrets, and a locked database is not waited for.
         """
-        if self._environ.get("LITE_LLM_ENABLED", "").strip():
-            check_enabled(Features(), "", self._environ)
-            return
         document = await self._document()
+        features = features_in(_switch_values(document))
         user_id = value_of(document.get("telemetryUserId", "null"))
-        check_enabled(
-            features_in(_switch_values(document)),
-            user_id if isinstance(user_id, str) else self._identity,
-            self._environ,
-        )
+        try:
+            check_enabled(features, user_id if isinstance(user_id, str) else self._identity, self._environ)
+        except FeatureDisabled as error:
+            return features, error
+        return features, None
 
     async def _document(self) -> Document:
         """The settings unvalidated; the file's alone when the database is locked for longer than the host waits."""
         with anyio.move_on_after(START_PATIENCE_S):
             async with self._lock:
-                return (await self._refreshed()).document
+                return (await self._refreshed(patience_ms=START_PATIENCE_S * 1000)).document
         return (await anyio.to_thread.run_sync(self._sides.file.read)).document or {}
 
 

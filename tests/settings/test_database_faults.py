@@ -69,7 +69,7 @@ async def test_the_file_alone_serves_and_takes_changes(
     async with installation.store() as store:
         assert (await store.load()).thinking_budget == "low"
         assert (await store.set({"thinkingBudget": "high"}))["thinkingBudget"] == "high"
-        await store.ensure_enabled()
+        assert (await store.rollout())[1] is None
         with pytest.raises(error):
             await store.migrate()
     assert installation.in_file() == {**SETTINGS, "thinkingBudget": "high"}

@@ -397,7 +397,7 @@ async def test_a_file_damaged_after_the_migration_is_kept_and_the_table_stands_i
 async def test_the_rollout_is_decided_without_the_schema(installation: Installation) -> None:
     installation.write_file(FULL)
     async with installation.store() as store:
-        await store.ensure_enabled()
+        assert (await store.rollout())[1] is None
         assert await store.set_features({"rolloutPercent": 0, "rateLimiting": False}) == {
             "liteLLM": True,
             "legacyAISDK": True,
@@ -405,10 +405,9 @@ async def test_the_rollout_is_decided_without_the_schema(installation: Installat
             "rateLimiting": False,
             "rolloutPercent": 0,
         }
-        with pytest.raises(FeatureDisabled):
-            await store.ensure_enabled()
+        assert isinstance((await store.rollout())[1], FeatureDisabled)
     async with installation.store(environ={"LITE_LLM_ENABLED": "true"}) as store:
-        await store.ensure_enabled()
+        assert (await store.rollout())[1] is None
         assert (await store.features())["rolloutPercent"] == 0
 
 

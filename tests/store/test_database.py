@@ -10,7 +10,8 @@ import anyio
 import pytest
 
 from sidecar.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreadable
-from sidecar.store.database import NEWEST_KNOWN_SCHEMA, Database
+from sidecar.store.database import Database
+from sidecar.store.worker import NEWEST_KNOWN_SCHEMA
 from tests.app_database import create_app_database, execute, insert_app, rows
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,308 @@
+"""One connection to the app's ``sqlite.db``, owned by one thread, which does one job after the other.
+
+The connection is reopened when the file behind the path is another one (the app's "reset all" deletes it), and the
+file is never created here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import anyio
+
+from sidecar.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreadable
+
+T = TypeVar("T")
+
+LOCKED_READ_WAIT_MS: Final = 1_000
+"""How long a read waits after another has given up, until one succeeds: a call that reads five times, of a database
+that somebody keeps locked, must not wait five times ten seconds."""
+
+TICK_MS: Final = 20
+"""Differences in patience below this are none."""
+
+GROUP: Final = 32
+"""Writes that share a transaction when they wait together (64 streams begin at once, all save every 150 ms)."""
+
+NEWEST_KNOWN_SCHEMA: Final = 1_755_545_060_076
+"""``MAX(created_at)`` of the app's newest migration this build knows (0011_light_zeigeist)."""
+
+SMALLEST_DATABASE_BYTES: Final = 100
+"""A shorter file cannot hold SQLite's header; the app deletes it at its next start."""
+
+
+class Outcome(Generic[T]):
+    """What a worker thread hands to the tasks that wait for it.
+
+    It goes to the loop by ``call_soon_threadsafe``: the worker does not wait until the loop has taken it, which a
+    turn would pay a dozen times.
+    """
+
+    __slots__ = ("_error", "_known", "_loop", "_settled", "_value")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._known = anyio.Event()
+        self._settled = False
+        self._value: T | None = None
+        self._error: BaseException | None = None
+
+    async def get(self) -> T:
+        """Wait for the value. Raises the error instead."""
+        await self._known.wait()
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]
+
+    def settle(self, value: T | None, error: BaseException | None = None) -> None:
+        """Called on the worker's thread; the first call counts."""
+        if self._settled:
+            return
+        self._settled, self._value, self._error = True, value, error
+        try:
+            self._loop.call_soon_threadsafe(self._known.set)
+        except RuntimeError:
+            # The loop is gone: nobody waits any more, and the work itself is committed.
+            return
+
+
+class Job(Generic[T]):
+    """One unit of work and where its outcome goes; ``early`` gets a write's value before the commit.
+
+    It waits for locks no longer than ``patience_ms`` from now; ``patient``: that is as long as anybody waits.
+    """
+
+    __slots__ = ("_done", "_early", "_gives_up_at", "patient", "work")
+
+    def __init__(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        patience_ms: float,
+        done: Outcome[T],
+        early: Outcome[T] | None = None,
+        *,
+        patient: bool = True,
+    ) -> None:
+        self.work = work
+        self.patient = patient
+        self._gives_up_at = time.monotonic() + patience_ms / 1000
+        self._done = done
+        self._early = early
+
+    def patience_ms(self) -> float:
+        """What is left of it."""
+        return max(0.0, (self._gives_up_at - time.monotonic()) * 1000)
+
+    def announce(self, value: T) -> None:
+        if self._early is not None:
+            self._early.settle(value)
+
+    def settle(self, value: T | None, error: BaseException | None = None) -> None:
+        if self._early is not None:
+            self._early.settle(value, error)
+        self._done.settle(value, error)
+
+
+class Worker(threading.Thread):
+    """Owns one connection. Jobs run in the order they were put."""
+
+    def __init__(self, path: Path, mode: Literal["read", "write"], busy_timeout_ms: int) -> None:
+        super().__init__(name=f"sqlite-{mode}", daemon=True)
+        self._path = path
+        self._mode = mode
+        self._busy_timeout_ms = busy_timeout_ms
+        self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._wait_ms = busy_timeout_ms
+        self._locked = False
+        self._kept: list[Job[Any]] = []
+
+    def put(self, job: Job[Any] | None) -> None:
+        self._jobs.put(job)
+
+    def run(self) -> None:
+        perform = self._write if self._mode == "write" else self._read
+        ended = False
+        while self._kept or not ended:
+            jobs, ended = self._next(ended)
+            try:
+                if jobs:
+                    connection = self._open()
+                    self._wait_for_locks(connection, min(job.patience_ms() for job in jobs))
+                    perform(connection, jobs)
+                    self._locked = False
+            except BaseException as error:  # noqa: BLE001 - carried to the awaiting tasks, raised there
+                failure = translate(error, self._path, self._mode) if isinstance(error, sqlite3.Error) else error
+                self._locked = self._locked or (isinstance(failure, DatabaseBusy) and jobs[0].patient)
+                self._roll_back()
+                if isinstance(failure, DatabaseUnreadable):
+                    self._close()
+                for job in jobs:
+                    job.settle(None, failure)
+        self._close()
+
+    def _next(self, ended: bool) -> tuple[list[Job[Any]], bool]:
+        """What is waiting, up to ``GROUP`` writes or one read, and whether that was the last."""
+        jobs, self._kept = self._kept, []
+        most = GROUP if self._mode == "write" else 1
+        try:
+            while len(jobs) < most and not ended:
+                job = self._jobs.get(block=not jobs)
+                if job is None:
+                    return jobs, True
+                jobs.append(job)
+        except queue.Empty:
+            pass
+        return jobs, ended
+
+    def _wait_for_locks(self, connection: sqlite3.Connection, patience_ms: float) -> None:
+        """Tell SQLite how long its next statements may wait."""
+        if self._locked and self._mode == "read":
+            patience_ms = min(patience_ms, LOCKED_READ_WAIT_MS)
+        if abs(patience_ms - self._wait_ms) > TICK_MS:  # a job that did not wait costs no statement
+            self._wait_ms = round(patience_ms)
+            connection.execute(f"PRAGMA busy_timeout = {self._wait_ms:d}")
+
+    def _read(self, connection: sqlite3.Connection, jobs: list[Job[Any]]) -> None:
+        for job in jobs:
+            value = job.work(connection)
+            self._roll_back()
+            job.settle(value)
+
+    def _write(self, connection: sqlite3.Connection, jobs: list[Job[Any]]) -> None:
+        """Everything that waits in one transaction: what costs is the commit, not the statements.
+
+        A job that fails takes only its own changes back. Raises when nothing at all could be written.
+        """
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            self._give_up(translate(error, self._path, self._mode), jobs)
+            return
+        if (schema_version(connection) or 0) > NEWEST_KNOWN_SCHEMA:
+            raise DatabaseTooNew(
+                "The app's database was written by a newer version of Scalix. Update Scalix to use it; "
+                "until then nothing is written to it."
+            )
+        written: list[tuple[Job[Any], Any]] = []
+        sound = True
+        for job in jobs:
+            connection.execute("SAVEPOINT job")
+            try:
+                value = job.work(connection)
+            except BaseException as error:
+                if not connection.in_transaction:  # SQLite took everything back: a full disk, a broken file
+                    raise
+                connection.execute("ROLLBACK TO job")
+                connection.execute("RELEASE job")
+                failure = translate(error, self._path, self._mode) if isinstance(error, sqlite3.Error) else error
+                sound = sound and not isinstance(failure, DatabaseUnreadable)
+                job.settle(None, failure)
+            else:
+                connection.execute("RELEASE job")
+                job.announce(value)
+                written.append((job, value))
+        if written:
+            connection.commit()
+        self._roll_back()
+        if not sound:
+            self._close()
+        for job, value in written:
+            job.settle(value)
+
+    def _give_up(self, failure: Exception, jobs: list[Job[Any]]) -> None:
+        """No transaction could be begun: whoever can still wait for the lock is kept for the next attempt."""
+        for job in jobs:
+            if isinstance(failure, DatabaseBusy) and job.patience_ms() > TICK_MS:
+                self._kept.append(job)
+            else:
+                job.settle(None, failure)
+        if isinstance(failure, DatabaseUnreadable):
+            self._close()
+
+    def _roll_back(self) -> None:
+        if self._connection is not None and self._connection.in_transaction:
+            self._connection.rollback()
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            stat = self._path.stat()
+        except OSError as error:
+            self._close()
+            raise DatabaseUnreadable(
+                f"The app's database was not found at {self._path}. Start Scalix once so that it is created."
+            ) from error
+        identity = (stat.st_dev, stat.st_ino)
+        if self._connection is not None and identity == self._identity:
+            return self._connection
+        self._close()
+        if stat.st_size < SMALLEST_DATABASE_BYTES:
+            raise DatabaseUnreadable(
+                f"The app's database at {self._path} is empty. Restart Scalix to have it recreated."
+            )
+        connection = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=self._wait_ms / 1000,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA foreign_keys = ON")
+            if self._mode == "read":
+                connection.execute("PRAGMA query_only = ON")
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        self._identity = identity
+        return connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+        self._identity = None
+
+
+def schema_version(connection: sqlite3.Connection) -> int | None:
+    """The app's schema version: the newest ``created_at`` of ``__drizzle_migrations``, in ms (app contract 15.5).
+
+    None when the table is missing or empty: a database the app has not migrated yet.
+    """
+    found = connection.execute(
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '__drizzle_migrations'"
+    ).fetchone()
+    if found is None:
+        return None
+    newest = connection.execute("SELECT MAX(CAST(created_at AS INTEGER)) FROM __drizzle_migrations").fetchone()[0]
+    return None if newest is None else int(newest)
+
+
+def translate(error: sqlite3.Error, path: Path, mode: Literal["read", "write"] = "read") -> Exception:
+    """SQLite's error as a domain error; anything that is a bug of ours stays as it is.
+
+    ``mode``: a writer that cannot open a file means the journal, in a folder where nothing may be created.
+    """
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return DatabaseBusy("The app's database is locked by another program. Try again in a moment.")
+    no_journal = mode == "write" and code == sqlite3.SQLITE_CANTOPEN
+    if no_journal or code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_PERM}:
+        return DatabaseUnreadable(f"The app's database at {path} cannot be written: {error}.")
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}:
+        return DatabaseUnreadable(f"The app's database at {path} cannot be read: {error}.")
+    if "no such table" in str(error) or "no such column" in str(error):
+        return DatabaseUnreadable(
+            f"The app's database at {path} is not complete ({error}). Start Scalix to migrate it."
+        )
+    return error
