@@ -30,6 +30,7 @@ from sidecar.store.limits import (
     KEPT_DAYS,
     LimitRow,
     Tally,
+    create_limit_tables,
     day_of,
     plus,
     save_rows,
@@ -185,45 +186,47 @@ class TierLimiter:
 
         ``estimated_tokens`` counts against parallel calls until the real figure is known. Raises ``ProviderError``
         (RATE_LIMIT_EXCEEDED, scope ``tier``) when the day's requests or tokens are used up. What Scalix does not pay
-        for is never refused, and does not wait for the database.
+        for, or does not limit, is never refused and does not wait for the database. Where there is a limit, the place
+        is taken in a transaction, whose commit nobody waits for: until then it holds the lock.
         """
         now = int(self._clock())
         row = LimitRow(str(uuid.uuid4()), day_of(now), is_paid(target), max(0, estimated_tokens), False, now)
-        if not row.paid:
+        requests, tokens = self._limits.of(tier) if enforced else (None, None)
+        if not row.paid or (requests is None and tokens is None):
             self._pending[row.id] = row
             return Reservation(self, row, None)
-        requests, tokens = self._limits.of(tier) if enforced else (None, None)
 
         def fits(tally: Tally) -> bool:
             return (requests is None or tally.paid_requests < requests) and (
                 tokens is None or tally.paid_tokens < tokens
             )
 
-        def work(connection: sqlite3.Connection) -> tuple[Tally, bool]:
-            tally = write_rows(connection, pending, now)
+        pending = dict(self._pending)
+
+        def work(connection: sqlite3.Connection) -> tuple[Tally, Tally]:
+            create_limit_tables(connection)
+            stored = stored_tally(connection, now, {*pending, row.id})
+            tally = plus(stored, pending.values(), now)
             if fits(tally):
                 save_rows(connection, [row])
-                return plus(tally, [row], now), True
-            return tally, False
+            return stored, tally
 
-        pending = self._pending_now(now)
         warning = None
         try:
-            tally, free = await self._write(work)
-            self._written(pending, now, tally)
+            stored, tally = await self._begun(work)
+            if pending.keys() <= self._pending.keys():
+                self._known = (day_of(now), stored)
         except StoreError as error:
             tally = self._in_memory(now)
-            free = fits(tally)
-            if free:
-                self._pending[row.id] = row
             warning = f"Today's usage is counted until Scalix is closed only. {error.message}"
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
                 self._forget(row)
                 await self.flush()
             raise
-        if not free:
+        if not fits(tally):
             raise self._refusal(tier, requests, tally, now)
+        self._pending[row.id] = row  # until something is written: the commit may fail
         return Reservation(self, row, warning)
 
     async def snapshot(self, tier: Tier, *, metered: bool, enforced: bool = True) -> Usage:
@@ -290,6 +293,13 @@ class TierLimiter:
         database = self._reachable()
         with anyio.move_on_after(DATABASE_WAIT_S):
             return await database.write(work)
+        raise _busy()
+
+    async def _begun(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What ``work`` returned, as soon as it has: not committed yet."""
+        database = self._reachable()
+        with anyio.move_on_after(DATABASE_WAIT_S):
+            return await database.begin_write(work).value()
         raise _busy()
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:

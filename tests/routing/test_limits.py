@@ -259,6 +259,36 @@ async def test_a_locked_database_holds_a_call_up_for_a_moment_only(path: Path, m
     assert (usage.requests_today, usage.tokens_used) == (3, 11)
 
 
+async def test_what_nobody_limits_does_not_touch_the_database(path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    async with limiter(path, Now(), busy_timeout_ms=0) as tiers:
+        places = [
+            await tiers.reserve("free", OWN),
+            await tiers.reserve("pro", PAID),
+            await tiers.reserve("free", PAID, enforced=False),
+        ]
+        assert [place.warning for place in places] == [None] * 3
+        other.close()
+        for place in places:
+            await place.commit(10)
+        usage = await tiers.snapshot("free", metered=True)
+    assert (usage.requests_today, usage.remaining_requests) == (3, 1)
+
+
+async def test_a_place_whose_commit_fails_is_taken_all_the_same(path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT * FROM apps").fetchone()  # readers keep a rollback journal from being committed
+    async with limiter(path, Now(), TierLimits(free_requests=1), busy_timeout_ms=0) as tiers:
+        place = await tiers.reserve("free", PAID)
+        assert (await refused(tiers)).code is ErrorCode.RATE_LIMIT_EXCEEDED
+        other.close()
+        await place.commit(10)
+        async with limiter(path, Now(), TierLimits(free_requests=1)) as elsewhere:
+            await refused(elsewhere)
+
+
 async def test_a_call_cancelled_while_it_reserves_takes_no_place(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "DATABASE_WAIT_S", 30)
     async with limiter(path, Now(), TierLimits(free_requests=1), busy_timeout_ms=20_000) as tiers:
