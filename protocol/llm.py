@@ -49,7 +49,10 @@ class ToolCallPart(msgspec.Struct, frozen=True, rename="camel", tag="tool-call",
 
 
 class ToolOutput(msgspec.Struct, frozen=True):
-    """What a tool gave back; the type of ``value`` follows ``type``."""
+    """What a tool gave back; the type of ``value`` follows ``type``.
+
+    ``content`` is a list of ``{type: "text", text}`` and ``{type: "media", data, mediaType}``, data as in a file part.
+    """
 
     type: Literal["text", "json", "error-text", "error-json", "content"]
     value: Any
@@ -140,6 +143,9 @@ class LlmStreamParams(msgspec.Struct, frozen=True, rename="camel"):
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
     stop_sequences: list[str] | None = None
     tools: list[FunctionTool | ProviderTool] | None = None
     tool_choice: ToolChoice | None = None
@@ -167,13 +173,15 @@ class LlmUsage(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     total_tokens: int | UnsetType = UNSET
     reasoning_tokens: int | UnsetType = UNSET
     cached_input_tokens: int | UnsetType = UNSET
+    cache_write_tokens: int | UnsetType = UNSET
 
 
 class CallWarning(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """Something asked for that this model does not do."""
+    """Something asked for that this model does not do. ``setting`` or ``tool`` names it."""
 
     type: Literal["unsupported-setting", "unsupported-tool", "other"]
     setting: str | UnsetType = UNSET
+    tool: str | UnsetType = UNSET
     details: str | UnsetType = UNSET
     message: str | UnsetType = UNSET
 
@@ -186,6 +194,12 @@ class LlmStreamResult(msgspec.Struct, frozen=True, rename="camel"):
     warnings: list[CallWarning]
     model: ModelRef
     attempts: list[AttemptReport]
+
+
+class StreamStart(msgspec.Struct, frozen=True, tag="stream-start"):
+    """What this model will not do. The first part, sent only when there is something to warn of."""
+
+    warnings: list[CallWarning]
 
 
 class TextStart(msgspec.Struct, frozen=True, tag="text-start"):
@@ -220,10 +234,11 @@ class ReasoningDeltaPart(msgspec.Struct, frozen=True, tag="reasoning-delta"):
     delta: str
 
 
-class ReasoningEnd(msgspec.Struct, frozen=True, tag="reasoning-end"):
-    """A reasoning block is complete."""
+class ReasoningEnd(msgspec.Struct, frozen=True, rename="camel", tag="reasoning-end"):
+    """A reasoning block is complete. The vendor's signature, wanted back with it, is in ``provider_metadata``."""
 
     id: str
+    provider_metadata: dict[str, Options] | UnsetType = UNSET
 
 
 class ToolInputStart(msgspec.Struct, frozen=True, rename="camel", tag="tool-input-start"):
@@ -247,12 +262,13 @@ class ToolInputEnd(msgspec.Struct, frozen=True, tag="tool-input-end"):
 
 
 class ToolCall(msgspec.Struct, frozen=True, rename="camel", tag="tool-call"):
-    """A complete tool call; ``input`` is JSON text."""
+    """A complete tool call; ``input`` is JSON text. ``provider_metadata`` holds what the vendor wants back with it."""
 
     tool_call_id: str
     tool_name: str
     input: str
     provider_executed: bool | UnsetType = UNSET
+    provider_metadata: dict[str, Options] | UnsetType = UNSET
 
 
 class Source(msgspec.Struct, frozen=True, rename="camel", tag="source"):
@@ -272,10 +288,11 @@ class GeneratedFile(msgspec.Struct, frozen=True, rename="camel", tag="file"):
 
 
 class FinishPart(msgspec.Struct, frozen=True, rename="camel", tag="finish"):
-    """The call is complete; the last part."""
+    """The call is complete; the last part. ``raw_finish_reason`` is the vendor's own word."""
 
     finish_reason: FinishReason
     usage: LlmUsage
+    raw_finish_reason: str | UnsetType = UNSET
 
 
 class ErrorPart(msgspec.Struct, frozen=True, tag="error"):
@@ -285,7 +302,8 @@ class ErrorPart(msgspec.Struct, frozen=True, tag="error"):
 
 
 StreamPart = (
-    TextStart
+    StreamStart
+    | TextStart
     | TextDeltaPart
     | TextEnd
     | ReasoningStart

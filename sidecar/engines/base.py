@@ -24,11 +24,16 @@ FinishReason = Literal["stop", "length", "content-filter", "tool-calls", "error"
 
 # --- what is asked -----------------------------------------------------------------------------------------------
 
+CacheControl = dict[str, Any]
+"""Anthropic's mark: the prompt up to and including this part may be cached (``{"type": "ephemeral"}``). Vendors that
+cache by themselves, or not at all, pass over it."""
+
 
 class TextPart(msgspec.Struct, frozen=True, tag="text"):
     """Plain text."""
 
     text: str
+    cache_control: CacheControl | None = None
 
 
 class FilePart(msgspec.Struct, frozen=True, tag="file"):
@@ -38,6 +43,7 @@ class FilePart(msgspec.Struct, frozen=True, tag="file"):
     base64: str | None = None
     url: str | None = None
     filename: str | None = None
+    cache_control: CacheControl | None = None
 
 
 class ReasoningPart(msgspec.Struct, frozen=True, tag="reasoning"):
@@ -48,20 +54,24 @@ class ReasoningPart(msgspec.Struct, frozen=True, tag="reasoning"):
 
 
 class ToolCallPart(msgspec.Struct, frozen=True, tag="tool-call"):
-    """A tool call the model made earlier. ``arguments`` is JSON text."""
+    """A tool call the model made earlier. ``arguments`` is JSON text; ``signature`` is Gemini's, if it gave one."""
 
     id: str
     name: str
     arguments: str
+    signature: str | None = None
+    cache_control: CacheControl | None = None
 
 
 class ToolResultPart(msgspec.Struct, frozen=True, tag="tool-result"):
-    """What a tool answered. ``content`` is text (JSON text for structured results)."""
+    """What a tool answered. ``content`` is text (JSON text for structured results); ``files`` come after it."""
 
     id: str
     name: str
     content: str
     is_error: bool = False
+    files: tuple[FilePart, ...] = ()
+    cache_control: CacheControl | None = None
 
 
 Part = TextPart | FilePart | ReasoningPart | ToolCallPart | ToolResultPart
@@ -85,6 +95,7 @@ class Tool(msgspec.Struct, frozen=True):
     name: str
     description: str | None
     input_schema: dict[str, Any]
+    cache_control: CacheControl | None = None
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +149,9 @@ class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
     stop: tuple[str, ...] = ()
     tools: tuple[Tool, ...] = ()
     tool_choice: str | dict[str, Any] | None = None
@@ -197,6 +211,8 @@ class ToolCall(msgspec.Struct, frozen=True, gc=False):
     arguments: str
     provider_executed: bool = False
     """True for the vendor's own server tools: nothing for the host to run."""
+    signature: str | None = None
+    """Gemini's thought signature, which it wants back with the call."""
 
 
 class Source(msgspec.Struct, frozen=True, gc=False):

@@ -119,7 +119,14 @@ def request_body(call: ModelCall, *, usage: bool = True) -> dict[str, Any]:
     if limit is not None:
         body[limit_name(target)] = limit
     temperature = call.temperature if call.temperature is not None else target.temperature
-    optional = {"temperature": temperature, "top_p": call.top_p, "top_k": call.top_k}
+    optional = {
+        "temperature": temperature,
+        "top_p": call.top_p,
+        "top_k": call.top_k,
+        "presence_penalty": call.presence_penalty,
+        "frequency_penalty": call.frequency_penalty,
+        "seed": call.seed,
+    }
     body.update({name: value for name, value in optional.items() if value is not None})
     body["messages"] = messages(call.messages)
     body["stream"] = True
@@ -152,14 +159,18 @@ def limit_name(target: Target) -> str:
 
 
 def messages(prompt: Sequence[Message]) -> list[dict[str, Any]]:
-    """The prompt in chat completions' terms. Tool results become messages of their own."""
+    """The prompt in chat completions' terms. Tool results become messages of their own; those hold text only, so files
+    of results follow as the user's."""
     out: list[dict[str, Any]] = []
     for message in prompt:
         match message.role:
             case "assistant":
                 out.append(_assistant(message))
             case "tool":
-                out.extend(_tool_result(part) for part in message.parts if isinstance(part, ToolResultPart))
+                results = [part for part in message.parts if isinstance(part, ToolResultPart)]
+                out.extend(map(_tool_result, results))
+                if files := [file for result in results for file in result.files]:
+                    out.append({"role": "user", "content": _content(files)})
             case _:
                 out.append({"role": message.role, "content": _content(message.parts)})
     return out

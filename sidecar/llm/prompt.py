@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -19,6 +19,7 @@ from sidecar.engines.base import (
     ToolResultPart,
 )
 from sidecar.errors import InvalidParams
+from sidecar.llm.stream_parts import SIGNATURES
 
 _DATA_URL: Final = "data:"
 _SDK_NAME: Final = {"openai-responses": "openai", "anthropic": "anthropic", "google": "google", "cohere": "cohere"}
@@ -33,34 +34,69 @@ def messages(prompt: list[Any]) -> tuple[Message, ...]:
 
 
 def _message(message: Any) -> Message:
-    match message:
-        case wire.SystemMessage():
-            return Message.of("system", message.content)
-        case wire.UserMessage():
-            return Message("user", tuple(map(_part, message.content)))
-        case wire.AssistantMessage():
-            return Message("assistant", tuple(map(_part, message.content)))
-        case _:
-            return Message("tool", tuple(map(_part, message.content)))
+    if isinstance(message, wire.SystemMessage):
+        return Message("system", (TextPart(message.content, _cache_control(message.provider_options)),))
+    parts = [_part(part) for part in message.content if not _is_the_vendors(part)]
+    # What is said of a whole message holds up to its end.
+    whole = _cache_control(message.provider_options)
+    if parts and whole is not None and not isinstance(parts[-1], ReasoningPart) and parts[-1].cache_control is None:
+        parts[-1] = msgspec.structs.replace(parts[-1], cache_control=whole)
+    return Message(_ROLES[type(message)], tuple(parts))
+
+
+_ROLES: Final[dict[type, Literal["user", "assistant", "tool"]]] = {
+    wire.UserMessage: "user",
+    wire.AssistantMessage: "assistant",
+    wire.ToolMessage: "tool",
+}
+
+
+def _is_the_vendors(part: Any) -> bool:
+    """A call the vendor carried out itself: its result is not kept, and a call without a result is refused."""
+    return isinstance(part, wire.ToolCallPart) and part.provider_executed is True
 
 
 def _part(part: Any) -> Part:
+    options = part.provider_options
+    cached = _cache_control(options)
     match part:
         case wire.TextPart():
-            return TextPart(part.text)
+            return TextPart(part.text, cached)
         case wire.FilePart():
-            return file_part(part.data, part.media_type, part.filename)
+            file = file_part(part.data, part.media_type, part.filename)
+            return file if cached is None else msgspec.structs.replace(file, cache_control=cached)
         case wire.ReasoningPart():
-            return ReasoningPart(part.text, _signature(part.provider_options))
+            return ReasoningPart(part.text, _member(options, *SIGNATURES["anthropic"]))
         case wire.ToolCallPart():
             arguments = part.input if isinstance(part.input, str) else _json(part.input)
-            return ToolCallPart(part.tool_call_id, part.tool_name, arguments)
+            signature = _member(options, *SIGNATURES["google"])
+            return ToolCallPart(part.tool_call_id, part.tool_name, arguments, signature, cached)
         case _:
-            output = part.output
-            content = output.value if isinstance(output.value, str) else _json(output.value)
-            return ToolResultPart(
-                part.tool_call_id, part.tool_name, content, is_error=output.type in {"error-text", "error-json"}
-            )
+            content, files = _output(part.output)
+            is_error = part.output.type in {"error-text", "error-json"}
+            return ToolResultPart(part.tool_call_id, part.tool_name, content, is_error, files, cached)
+
+
+def _output(output: wire.ToolOutput) -> tuple[str, tuple[FilePart, ...]]:
+    """A tool's output as text and files. Raises ``InvalidParams``."""
+    if output.type != "content":
+        return output.value if isinstance(output.value, str) else _json(output.value), ()
+    try:
+        items = msgspec.convert(output.value, list[_OutputText | _OutputMedia])
+    except msgspec.ValidationError as error:
+        raise InvalidParams(f"A tool's content output is not as it should be: {error}", path="prompt") from error
+    texts = [item.text for item in items if isinstance(item, _OutputText)]
+    files = [file_part(item.data, item.media_type, None) for item in items if isinstance(item, _OutputMedia)]
+    return "\n".join(texts), tuple(files)
+
+
+class _OutputText(msgspec.Struct, frozen=True, tag="text"):
+    text: str
+
+
+class _OutputMedia(msgspec.Struct, frozen=True, rename="camel", tag="media"):
+    data: str
+    media_type: str
 
 
 def file_part(data: str, media_type: str, filename: str | None) -> FilePart:
@@ -81,11 +117,11 @@ def tools(given: list[Any] | None) -> tuple[tuple[Tool, ...], list[wire.CallWarn
     warnings: list[wire.CallWarning] = []
     for tool in given or []:
         if isinstance(tool, wire.FunctionTool):
-            functions.append(Tool(tool.name, tool.description, tool.input_schema))
+            cached = _cache_control(tool.provider_options)
+            functions.append(Tool(tool.name, tool.description, tool.input_schema, cached))
         else:
-            warnings.append(
-                wire.CallWarning(type="unsupported-tool", details=f"The provider-defined tool {tool.id} is not sent.")
-            )
+            why = f"The provider-defined tool {tool.id} is not sent."
+            warnings.append(wire.CallWarning(type="unsupported-tool", tool=tool.name, details=why))
     return tuple(functions), warnings
 
 
@@ -108,11 +144,20 @@ def response_format(format_: wire.ResponseFormat | None) -> dict[str, Any] | Non
     return {"type": "json", **{key: value for key, value in wanted.items() if value is not None}}
 
 
-def _signature(options: dict[str, Any] | None) -> str | None:
-    """Anthropic's signature, where the AI SDK keeps it."""
+def _member(options: dict[str, Any] | None, bag: str, member: str) -> str | None:
+    """A text in one of the bags."""
+    found = (options or {}).get(bag)
+    value = found.get(member) if isinstance(found, dict) else None
+    return value if isinstance(value, str) else None
+
+
+def _cache_control(options: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Anthropic's cache mark, where the AI SDK keeps it; it takes the wire's spelling as well."""
     anthropic = (options or {}).get("anthropic")
-    signature = anthropic.get("signature") if isinstance(anthropic, dict) else None
-    return signature if isinstance(signature, str) else None
+    if not isinstance(anthropic, dict):
+        return None
+    mark = anthropic.get("cacheControl", anthropic.get("cache_control"))
+    return mark if isinstance(mark, dict) else None
 
 
 def _json(value: Any) -> str:

@@ -118,6 +118,8 @@ class LlmService:
         routed = self._caller.run(route.targets, call.make, allow_fallback=route.allow_fallback)
         try:
             async with routed:
+                if warnings := call.answered_by(routed.target):
+                    out.emit(wire.StreamStart(warnings))
                 async for batch in routed:
                     for part in call.builder.take(batch):
                         out.emit(part)
@@ -149,6 +151,15 @@ class _Call:
         self.attempts: list[Attempt] = []
         self.target: Target | None = None
 
+    def answered_by(self, target: Target) -> list[wire.CallWarning]:
+        """This candidate answers: what it was not asked, though the host wanted it."""
+        from sidecar.engines.dialects.unsupported import unsupported_settings
+
+        self.builder.dialect = target.dialect
+        for setting, why in unsupported_settings(self.make(target, 1)).items():
+            self.warnings.append(wire.CallWarning(type="unsupported-setting", setting=setting, details=why))
+        return self.warnings
+
     def make(self, target: Target, attempt: int) -> ModelCall:
         """The call for one candidate."""
         params = self._params
@@ -164,6 +175,9 @@ class _Call:
             temperature=params.temperature,
             top_p=params.top_p,
             top_k=params.top_k,
+            presence_penalty=params.presence_penalty,
+            frequency_penalty=params.frequency_penalty,
+            seed=params.seed,
             stop=tuple(params.stop_sequences or ()),
             tools=self.tools,
             tool_choice=given.tool_choice(params.tool_choice),

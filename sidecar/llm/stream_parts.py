@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Final, Literal
+
+from msgspec import UNSET, UnsetType
 
 from protocol import llm as wire
 from sidecar.engines.base import (
+    Dialect,
     Event,
     Finish,
     FinishReason,
@@ -23,14 +26,26 @@ from sidecar.routing.recording import utf16_units
 
 _Kind = Literal["text", "reasoning"]
 
+SIGNATURES: Final[dict[Dialect, tuple[str, str]]] = {
+    "anthropic": ("anthropic", "signature"),
+    "google": ("google", "thoughtSignature"),
+}
+"""Where the AI SDK keeps a vendor's signature: the bag of its options or metadata, and the member."""
+
 
 class PartBuilder:
-    """Opens a block at its first delta, closes it when another begins, and remembers how the call ended."""
+    """Opens a block at its first delta, closes it when another begins, and remembers how the call ended.
+
+    ``dialect`` is that of the model which answers; set it before its events are taken.
+    """
 
     def __init__(self) -> None:
+        self.dialect: Dialect = "openai-chat"
         self._open: tuple[_Kind, str] | None = None
         self._open_tools: set[str] = set()
         self._used: set[str] = set()
+        self._signature: str | None = None
+        self._raw_finish_reason: str | None = None
         self.usage = Usage()
         self.finish_reason: FinishReason = "other"
         self.answer_units = 0
@@ -43,13 +58,13 @@ class PartBuilder:
                 case TextDelta(text=text, id=block):
                     self.answer_units += utf16_units(text)
                     yield from self._delta("text", block, text)
-                case ReasoningDelta(text=text, id=block):
+                case ReasoningDelta(text=text, id=block, signature=signature):
                     self.answer_units += utf16_units(text)
-                    yield from self._delta("reasoning", block, text)
+                    yield from self._delta("reasoning", block, text, signature)
                 case Usage():
                     self.usage = event
-                case Finish(reason=reason):
-                    self.finish_reason = reason
+                case Finish(reason=reason, raw=raw):
+                    self.finish_reason, self._raw_finish_reason = reason, raw
                 case _:
                     yield from self._other(event)
 
@@ -57,24 +72,33 @@ class PartBuilder:
         """End whatever is open."""
         if self._open is not None:
             kind, block = self._open
-            self._open = None
-            yield wire.TextEnd(block) if kind == "text" else wire.ReasoningEnd(block)
+            metadata, self._open, self._signature = self._signed(self._signature), None, None
+            yield wire.TextEnd(block) if kind == "text" else wire.ReasoningEnd(block, metadata)
 
     def finish(self) -> Iterator[wire.StreamPart]:
         """The end of a call that did not fail."""
         yield from self.close()
-        yield wire.FinishPart(self.finish_reason, wire_usage(self.usage))
+        raw = UNSET if self._raw_finish_reason is None else self._raw_finish_reason
+        yield wire.FinishPart(self.finish_reason, wire_usage(self.usage), raw)
 
-    def _delta(self, kind: _Kind, block: str, text: str) -> Iterator[wire.StreamPart]:
-        if not text:
+    def _delta(self, kind: _Kind, block: str, text: str, signature: str | None = None) -> Iterator[wire.StreamPart]:
+        if not text and not signature:
             return
         if self._open is None or self._open[0] != kind or not self._is_open(block):
             yield from self.close()
             block = self._fresh(kind, block)
             self._open = (kind, block)
             yield wire.TextStart(block) if kind == "text" else wire.ReasoningStart(block)
+        self._signature = signature or self._signature
         name = self._open[1]
-        yield wire.TextDeltaPart(name, text) if kind == "text" else wire.ReasoningDeltaPart(name, text)
+        if text:
+            yield wire.TextDeltaPart(name, text) if kind == "text" else wire.ReasoningDeltaPart(name, text)
+
+    def _signed(self, signature: str | None) -> dict[str, wire.Options] | UnsetType:
+        if signature is None or self.dialect not in SIGNATURES:
+            return UNSET
+        bag, member = SIGNATURES[self.dialect]
+        return {bag: {member: signature}}
 
     def _is_open(self, block: str) -> bool:
         """Whether the provider's block is the one that is open; ours may carry a suffix to be unique."""
@@ -113,10 +137,8 @@ class PartBuilder:
         if call.id in self._open_tools:
             self._open_tools.discard(call.id)
             yield wire.ToolInputEnd(call.id)
-        if call.provider_executed:
-            yield wire.ToolCall(call.id, call.name, call.arguments, provider_executed=True)
-        else:
-            yield wire.ToolCall(call.id, call.name, call.arguments)
+        executed = True if call.provider_executed else UNSET
+        yield wire.ToolCall(call.id, call.name, call.arguments, executed, self._signed(call.signature))
 
 
 def wire_usage(usage: Usage) -> wire.LlmUsage:
@@ -127,5 +149,6 @@ def wire_usage(usage: Usage) -> wire.LlmUsage:
         "total_tokens": usage.total_tokens,
         "reasoning_tokens": usage.reasoning_tokens,
         "cached_input_tokens": usage.cached_input_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
     }
     return wire.LlmUsage(**{name: value for name, value in named.items() if value is not None})

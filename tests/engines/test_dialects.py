@@ -21,10 +21,11 @@ from sidecar.engines.base import (
     ToolResultPart,
     Usage,
 )
+from sidecar.engines.dialects.unsupported import unsupported_settings
 from sidecar.engines.select import Engines
 from sidecar.errors import ProviderError, StreamInterrupted
 from sidecar.secret import SecretText
-from tests.engines.calls import KEY, call, collect, reasoning_of, text_of
+from tests.engines.calls import KEY, PROMPT, call, collect, reasoning_of, text_of
 from tests.providers import (
     Answer,
     Drop,
@@ -200,6 +201,76 @@ async def test_an_image_travels_in_the_vendors_shape(
     assert content[0].get("text") == "Look"
 
 
+PNG = FilePart("image/png", base64="iVBORw0=")
+
+
+@pytest.mark.parametrize(
+    ("dialect", "where", "expected"),
+    [
+        (
+            "anthropic",
+            lambda body: body["messages"][1]["content"][0]["content"],
+            [{"type": "text", "text": "Here:"}, IMAGE["anthropic"]],
+        ),
+        (
+            "openai-responses",
+            lambda body: body["input"][1]["output"],
+            [{"type": "input_text", "text": "Here:"}, IMAGE["openai-responses"]],
+        ),
+        ("google", lambda body: body["contents"][1]["parts"][1], IMAGE["google"]),
+        ("openai-chat", lambda body: body["messages"][2], {"role": "user", "content": [IMAGE["openai-chat"]]}),
+        ("cohere", lambda body: body["messages"][2], {"role": "user", "content": [IMAGE["cohere"]]}),
+    ],
+)
+async def test_an_image_that_a_tool_gave_back_reaches_the_model_as_an_image(
+    engines: Engines, provider: ScriptedProvider, dialect: str, where: Any, expected: Any
+) -> None:
+    prompt = (
+        Message("assistant", (ToolCallPart("c1", "look", "{}"),)),
+        Message("tool", (ToolResultPart("c1", "look", "Here:", files=(PNG,)),)),
+    )
+    body = (await sent(engines, provider, dialect, messages=prompt)).json
+    assert where(body) == expected
+
+
+SAMPLING = {"top_k": 5, "presence_penalty": 0.1, "frequency_penalty": 0.2, "seed": 7, "stop": ("END",)}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sent_as", "left_out"),
+    [
+        ("openai-chat", {"presence_penalty": 0.1, "frequency_penalty": 0.2, "seed": 7, "stop": ["END"]}, {}),
+        ("cohere", {"presence_penalty": 0.1, "frequency_penalty": 0.2, "seed": 7, "k": 5}, {}),
+        ("google", {"presencePenalty": 0.1, "frequencyPenalty": 0.2, "seed": 7, "topK": 5}, {}),
+        (
+            "anthropic",
+            {"top_k": 5, "temperature": 0.5},
+            {"presencePenalty": "presence_penalty", "frequencyPenalty": "frequency_penalty", "seed": "seed"},
+        ),
+        (
+            "openai-responses",
+            {},
+            {
+                "temperature": "temperature",
+                "topK": "top_k",
+                "presencePenalty": "presence_penalty",
+                "frequencyPenalty": "frequency_penalty",
+                "seed": "seed",
+                "stopSequences": "stop",
+            },
+        ),
+    ],
+)
+async def test_a_setting_is_sent_or_named_as_unsupported(
+    engines: Engines, provider: ScriptedProvider, dialect: str, sent_as: dict[str, Any], left_out: dict[str, str]
+) -> None:
+    body = (await sent(engines, provider, dialect, temperature=0.5, **SAMPLING)).json
+    members = body["generationConfig"] if dialect == "google" else body
+    assert {name: members.get(name) for name in sent_as} == sent_as
+    assert list(unsupported_settings(call(to(provider, dialect), temperature=0.5, **SAMPLING))) == list(left_out)
+    assert members.keys() & set(left_out.values()) == set()
+
+
 # --- Anthropic ---------------------------------------------------------------------------------------------------
 
 CONVERSATION = (
@@ -278,6 +349,42 @@ async def test_anthropic_refuses_trailing_blanks_of_a_prefill_and_empty_text(
     prompt = (Message.of("user", "go on"), Message.of("assistant", " "), Message.of("assistant", "so far \n"))
     body = (await sent(engines, provider, "anthropic", messages=prompt)).json
     assert body["messages"][1:] == [{"role": "assistant", "content": [{"type": "text", "text": "so far"}]}]
+
+
+async def test_anthropic_caches_up_to_every_mark(engines: Engines, provider: ScriptedProvider) -> None:
+    mark = {"type": "ephemeral"}
+    prompt = (
+        Message("system", (TextPart("Be brief.", mark),)),
+        Message("user", (TextPart("a", mark), FilePart("image/png", base64="iVBORw0=", cache_control=mark))),
+        Message("assistant", (ToolCallPart("c1", "weather", "{}", cache_control=mark),)),
+        Message("tool", (ToolResultPart("c1", "weather", "sunny", cache_control=mark),)),
+    )
+    tools = (Tool("weather", None, {"type": "object"}, mark),)
+    body = (await sent(engines, provider, "anthropic", messages=prompt, tools=tools)).json
+    blocks = [*body["system"], *body["tools"], *(block for message in body["messages"] for block in message["content"])]
+    assert [block.get("cache_control") for block in blocks] == [mark] * 6
+
+
+@pytest.mark.parametrize(
+    ("options", "members"),
+    [
+        (
+            {"thinking": {"type": "enabled", "budgetTokens": 2000}},
+            {"thinking": {"type": "enabled", "budget_tokens": 2000}, "max_tokens": 3000},
+        ),
+        ({"thinking": {"type": "disabled"}}, {"temperature": 0.5, "max_tokens": 1000}),
+        ({"disableParallelToolUse": True}, {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}),
+    ],
+)
+async def test_anthropics_own_options_are_heard(
+    engines: Engines, provider: ScriptedProvider, options: dict[str, Any], members: dict[str, Any]
+) -> None:
+    asked = {"provider_options": options, "tools": TOOLS, "max_output_tokens": 1000, "temperature": 0.5}
+    body = (await sent(engines, provider, "anthropic", **asked)).json
+    assert {name: body.get(name) for name in members} == members
+    assert ("thinking" in body) == ("thinking" in members)
+    named = list(unsupported_settings(call(to(provider, "anthropic"), **asked)))
+    assert named == (["temperature"] if "thinking" in members else [])
 
 
 # --- Google ------------------------------------------------------------------------------------------------------
@@ -364,6 +471,15 @@ async def test_gemini_3_gets_a_signature_for_calls_that_have_lost_theirs(
     await collect(engines, call(to(provider, "google", wire_model="gemini-3-pro"), messages=CONVERSATION))
     (part,) = provider.last().json["contents"][1]["parts"]
     assert part["thoughtSignature"] == "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
+
+
+async def test_gemini_gets_the_signature_that_its_call_came_with(engines: Engines, provider: ScriptedProvider) -> None:
+    provider.answer("/v1/models/gemini-3-pro:streamGenerateContent", Answer.stream(STREAMS["google"]))
+    calls = Message("assistant", (ToolCallPart("a", "f", "{}", signature="c2ln"), ToolCallPart("b", "g", "{}")))
+    await collect(engines, call(to(provider, "google", wire_model="gemini-3-pro"), messages=(*PROMPT, calls)))
+    first, second = provider.last().json["contents"][1]["parts"]
+    assert first["thoughtSignature"] == "c2ln"
+    assert "thoughtSignature" not in second
 
 
 # --- OpenAI's Responses ------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+from protocol import llm as wire
 from sidecar.engines.base import (
     Finish,
     ReasoningDelta,
@@ -22,7 +23,7 @@ from sidecar.llm.stream_parts import PartBuilder
 from tests.host import Host, RpcError, memory_host
 from tests.installation import MODEL, Installation, installation
 from tests.providers.server import Answer, Pause
-from tests.providers.streams import openai_chat_stream
+from tests.providers.streams import anthropic_stream, gemini_stream, openai_chat_stream, sse
 
 pytestmark = pytest.mark.anyio
 
@@ -105,6 +106,105 @@ async def test_tools_travel_both_ways(place: Installation) -> None:
     assert body["messages"][2] == {"role": "tool", "tool_call_id": "a", "content": '{"c":3}'}
 
 
+USER = {"role": "user", "content": [{"type": "text", "text": "?"}]}
+
+
+def vendor(place: Installation, name: str, path: str, *answers: list[bytes]) -> dict[str, str]:
+    """The environment in which this provider is the scripted one."""
+    place.provider.answer(f"/v1/{path}", *map(Answer.stream, answers))
+    keys = {"anthropic": "ANTHROPIC_API_KEY", "google": "GEMINI_API_KEY", "openai": "OPENAI_API_KEY"}
+    return {f"SCALIX_{name.upper()}_BASE_URL": f"{place.provider.base_url}/v1", keys[name]: "test-key-of-nobody"}
+
+
+async def test_signed_thinking_goes_back_to_the_vendor_that_signed_it(place: Installation) -> None:
+    model = {"provider": "anthropic", "name": "claude-sonnet-4-20250514"}
+    signed = anthropic_stream(["Rome"], thinking=["hm"], signature="c2lnbmVk")
+    environment = vendor(place, "anthropic", "messages", signed, signed)
+    options = {"anthropic": {"thinking": {"type": "enabled", "budgetTokens": 1024}}}
+    async with memory_host(place.folder, environment, capabilities={}) as host:
+        await host.request("llm:stream", call(model=model, providerOptions=options))
+        (end,) = [part for part in parts(host) if part["type"] == "reasoning-end"]
+        thought = {"type": "reasoning", "text": "hm", "providerOptions": end["providerMetadata"]}
+        history = [USER, {"role": "assistant", "content": [thought, {"type": "text", "text": "Rome"}]}, USER]
+        await host.request("llm:stream", call(callId="c2", model=model, prompt=history, providerOptions=options))
+    assert end["providerMetadata"] == {"anthropic": {"signature": "c2lnbmVk"}}
+    content = place.provider.last().json["messages"][1]["content"]
+    assert content[0] == {"type": "thinking", "thinking": "hm", "signature": "c2lnbmVk"}
+
+
+async def test_a_gemini_call_goes_back_with_its_own_signature(place: Installation) -> None:
+    model = {"provider": "google", "name": "gemini-3-pro-preview"}
+    part = {"functionCall": {"name": "weather", "args": {}}, "thoughtSignature": "c2lnbmVk"}
+    called = [sse({"candidates": [{"content": {"parts": [part]}, "finishReason": "STOP"}]})]
+    path = "models/gemini-3-pro-preview:streamGenerateContent"
+    environment = vendor(place, "google", path, called, gemini_stream(["sunny"]))
+    async with memory_host(place.folder, environment, capabilities={}) as host:
+        await host.request("llm:stream", call(model=model))
+        (made,) = [part for part in parts(host) if part["type"] == "tool-call"]
+        named = {"toolCallId": made["toolCallId"], "toolName": "weather"}
+        sent_back = {"type": "tool-call", **named, "input": {}, "providerOptions": made["providerMetadata"]}
+        result = {"type": "tool-result", **named, "output": {"type": "text", "value": "sunny"}}
+        history = [USER, {"role": "assistant", "content": [sent_back]}, {"role": "tool", "content": [result]}]
+        await host.request("llm:stream", call(callId="c2", model=model, prompt=history))
+    assert place.provider.last().json["contents"][1]["parts"][0]["thoughtSignature"] == "c2lnbmVk"
+
+
+async def test_what_is_left_out_is_warned_of_first_and_in_the_result(place: Installation) -> None:
+    environment = vendor(place, "anthropic", "messages", anthropic_stream(["Hi"]))
+    search = {"type": "provider-defined", "id": "anthropic.web_search", "name": "search", "args": {}}
+    model = {"provider": "anthropic", "name": "claude-sonnet-4-20250514"}
+    async with memory_host(place.folder, environment, capabilities={}) as host:
+        result = await host.request("llm:stream", call(model=model, seed=7, tools=[search]))
+        found = parts(host)
+    assert found[0] == {"type": "stream-start", "warnings": result["warnings"]}
+    assert [(warning["type"], warning.get("setting"), warning.get("tool")) for warning in result["warnings"]] == [
+        ("unsupported-tool", None, "search"),
+        ("unsupported-setting", "seed", None),
+    ]
+    assert (found[-1]["rawFinishReason"], found[-1]["usage"]["outputTokens"]) == ("end_turn", 30)
+
+
+async def test_marks_for_the_cache_hold_for_a_part_or_up_to_the_end_of_a_message(place: Installation) -> None:
+    environment = vendor(place, "anthropic", "messages", anthropic_stream(["Hi"]))
+    mark = {"type": "ephemeral", "ttl": "1h"}
+    cached = {"providerOptions": {"anthropic": {"cacheControl": mark}}}
+    prompt = [
+        {"role": "system", "content": "Be brief.", **cached},
+        {"role": "user", "content": [{"type": "text", "text": "a", **cached}, {"type": "text", "text": "b"}]},
+        {"role": "user", "content": [{"type": "text", "text": "c"}, {"type": "text", "text": "d"}], **cached},
+    ]
+    model = {"provider": "anthropic", "name": "claude-sonnet-4-20250514"}
+    async with memory_host(place.folder, environment, capabilities={}) as host:
+        await host.request("llm:stream", call(model=model, prompt=prompt))
+    body = place.provider.last().json
+    marked = [block["text"] for block in [*body["system"], *body["messages"][0]["content"]] if "cache_control" in block]
+    assert marked == ["Be brief.", "a", "d"]
+    assert body["system"][0]["cache_control"] == mark
+
+
+async def test_what_tools_gave_back_reaches_the_model_as_text_and_files(place: Installation) -> None:
+    place.answers("ok")
+    output = [{"type": "text", "text": "Here:"}, {"type": "media", "data": "iVBORw0=", "mediaType": "image/png"}]
+    made = {"type": "tool-call", "toolCallId": "a", "toolName": "look", "input": {}}
+    own = {"type": "tool-call", "toolCallId": "b", "toolName": "web_search", "input": {}, "providerExecuted": True}
+    result = {"type": "tool-result", "toolCallId": "a", "toolName": "look"}
+    history = [
+        USER,
+        {"role": "assistant", "content": [own, made]},
+        {"role": "tool", "content": [{**result, "output": {"type": "content", "value": output}}]},
+    ]
+    broken = [{"role": "tool", "content": [{**result, "output": {"type": "content", "value": [{"type": "video"}]}}]}]
+    async with memory_host(place.folder, capabilities={}) as host:
+        await host.request("llm:stream", call(prompt=history))
+        with pytest.raises(RpcError, match="content output") as refused:
+            await host.request("llm:stream", call(callId="c2", prompt=broken))
+    messages = place.provider.last().json["messages"]
+    assert [entry["id"] for entry in messages[1]["tool_calls"]] == ["a"], "the vendor's own call has no result here"
+    assert messages[2] == {"role": "tool", "tool_call_id": "a", "content": "Here:"}
+    assert messages[3]["content"][0]["image_url"] == {"url": "data:image/png;base64,iVBORw0="}
+    assert refused.value.code == -32602
+
+
 async def test_a_failed_call_ends_with_one_error_part_and_the_same_error(place: Installation) -> None:
     place.script(Answer.json({"error": {"message": "Incorrect API key provided"}}, status=401))
     async with memory_host(place.folder, capabilities={}) as host:
@@ -128,6 +228,17 @@ async def test_cancel_stops_the_call_and_closes_the_connection(place: Installati
         with anyio.fail_after(5):
             await place.provider.last().gone.wait()
         assert await host.request("llm:cancel", {"callId": "unknown"}) is True
+
+
+def test_a_signature_without_text_is_a_block_of_its_own_and_no_other_vendors() -> None:
+    builder = PartBuilder()
+    builder.dialect = "anthropic"
+    events = [ReasoningDelta("", "0", "c2ln"), TextDelta("b", "1")]
+    start, end, *_ = builder.take(events)
+    assert start == wire.ReasoningStart("reasoning-0")
+    assert end == wire.ReasoningEnd("reasoning-0", {"anthropic": {"signature": "c2ln"}})
+    _, unsigned, *_ = PartBuilder().take(events)
+    assert unsigned == wire.ReasoningEnd("reasoning-0")
 
 
 def test_blocks_open_and_close_around_their_deltas() -> None:

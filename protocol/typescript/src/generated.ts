@@ -214,10 +214,11 @@ export interface AttemptReport {
   readonly ttftMs?: number;
 }
 
-/** Something asked for that this model does not do. */
+/** Something asked for that this model does not do. `setting` or `tool` names it. */
 export interface CallWarning {
   readonly type: "other" | "unsupported-setting" | "unsupported-tool";
   readonly setting?: string;
+  readonly tool?: string;
   readonly details?: string;
   readonly message?: string;
 }
@@ -456,11 +457,12 @@ export interface FilePart {
   readonly providerOptions?: { readonly [key: string]: unknown } | null;
 }
 
-/** The call is complete; the last part. */
+/** The call is complete; the last part. `rawFinishReason` is the vendor's own word. */
 export interface FinishPart {
   readonly type: "finish";
   readonly finishReason: "content-filter" | "error" | "length" | "other" | "stop" | "tool-calls" | "unknown";
   readonly usage: LlmUsage;
+  readonly rawFinishReason?: string;
 }
 
 /** A tool the host carries out; `inputSchema` is JSON Schema. */
@@ -622,7 +624,7 @@ export interface LlmCancelParams {
 export interface LlmPart {
   readonly callId: string;
   readonly seq: number;
-  readonly part: TextStart | TextDeltaPart | TextEnd | ReasoningStart | ReasoningDeltaPart | ReasoningEnd | ToolInputStart | ToolInputDelta | ToolInputEnd | ToolCall | Source | GeneratedFile | FinishPart | ErrorPart;
+  readonly part: StreamStart | TextStart | TextDeltaPart | TextEnd | ReasoningStart | ReasoningDeltaPart | ReasoningEnd | ToolInputStart | ToolInputDelta | ToolInputEnd | ToolCall | Source | GeneratedFile | FinishPart | ErrorPart;
 }
 
 /** Params of `llm:stream`. `callId` is the host's own; parts carry it. */
@@ -634,6 +636,9 @@ export interface LlmStreamParams {
   readonly temperature?: number | null;
   readonly topP?: number | null;
   readonly topK?: number | null;
+  readonly presencePenalty?: number | null;
+  readonly frequencyPenalty?: number | null;
+  readonly seed?: number | null;
   readonly stopSequences?: readonly string[] | null;
   readonly tools?: readonly (FunctionTool | ProviderTool)[] | null;
   readonly toolChoice?: ToolChoice | null;
@@ -658,6 +663,7 @@ export interface LlmUsage {
   readonly totalTokens?: number;
   readonly reasoningTokens?: number;
   readonly cachedInputTokens?: number;
+  readonly cacheWriteTokens?: number;
 }
 
 /** A model that a local server has. */
@@ -882,10 +888,11 @@ export interface ReasoningDeltaPart {
   readonly delta: string;
 }
 
-/** A reasoning block is complete. */
+/** A reasoning block is complete. The vendor's signature, wanted back with it, is in `providerMetadata`. */
 export interface ReasoningEnd {
   readonly type: "reasoning-end";
   readonly id: string;
+  readonly providerMetadata?: { readonly [key: string]: { readonly [key: string]: unknown } };
 }
 
 /** What the model thought in an earlier turn. */
@@ -1012,6 +1019,12 @@ export interface Source {
   readonly title?: string;
 }
 
+/** What this model will not do. The first part, sent only when there is something to warn of. */
+export interface StreamStart {
+  readonly type: "stream-start";
+  readonly warnings: readonly CallWarning[];
+}
+
 /**
  * `text = text.slice(0, offset) + content`; `offset` in UTF-16 code units.
  *
@@ -1084,13 +1097,14 @@ export interface TokenCounts {
   readonly contextWindow: number;
 }
 
-/** A complete tool call; `input` is JSON text. */
+/** A complete tool call; `input` is JSON text. `providerMetadata` holds what the vendor wants back with it. */
 export interface ToolCall {
   readonly type: "tool-call";
   readonly toolCallId: string;
   readonly toolName: string;
   readonly input: string;
   readonly providerExecuted?: boolean;
+  readonly providerMetadata?: { readonly [key: string]: { readonly [key: string]: unknown } };
 }
 
 /** A tool call of an earlier turn; `input` is the parsed arguments. */
@@ -1136,7 +1150,11 @@ export interface ToolMessage {
   readonly providerOptions?: { readonly [key: string]: unknown } | null;
 }
 
-/** What a tool gave back; the type of `value` follows `type`. */
+/**
+ * What a tool gave back; the type of `value` follows `type`.
+ *
+ * `content` is a list of `{type: "text", text}` and `{type: "media", data, mediaType}`, data as in a file part.
+ */
 export interface ToolOutput {
   readonly type: "content" | "error-json" | "error-text" | "json" | "text";
   readonly value: unknown;

@@ -52,8 +52,7 @@ def prepare(call: ModelCall) -> PreparedRequest:
 def body(call: ModelCall) -> dict[str, Any]:
     """The JSON body. With thinking on, its budget comes on top of the answer's limit and no temperature is sent: the
     API refuses any."""
-    options = snake_case(call.provider_options)
-    thinking = options.get("thinking") or _thinking(call)
+    thinking = thinking_of(call)
     limit = output_limit(call) or DEFAULT_MAX_TOKENS
     if thinking and thinking.get("type") == "enabled":
         limit += thinking.get("budget_tokens", 0)
@@ -65,23 +64,31 @@ def body(call: ModelCall) -> dict[str, Any]:
         **given(system=_system(call), thinking=thinking),
         "messages": _messages(call.messages),
         "stream": True,
-        **_tools(call),
+        **_tools(call, one_at_a_time=call.provider_options.get("disableParallelToolUse") is True),
         **({"stop_sequences": list(call.stop)} if call.stop else {}),
         **call.target.body,
     }
 
 
-def _thinking(call: ModelCall) -> dict[str, Any] | None:
+def thinking_of(call: ModelCall) -> dict[str, Any] | None:
+    """How the model is asked to think: what the call's own options say, else the user's setting; None: not asked."""
+    options = call.provider_options.get("thinking")
+    if isinstance(options, dict) and options:
+        return snake_case(options) if options.get("type") != "disabled" else None
     if call.thinking is None or call.target.reasoning != "budget":
         return None
     return {"type": "enabled", "budget_tokens": THINKING_TOKENS[call.thinking]}
 
 
 def _system(call: ModelCall) -> list[dict[str, Any]] | None:
-    texts = [part.text for message in call.messages if message.role == "system" for part in _texts(message)]
-    instruction = json_instruction(call.response_format)
-    blocks = [{"type": "text", "text": text} for text in (*texts, *([instruction] if instruction else ())) if text]
-    return blocks or None
+    texts = [part for message in call.messages if message.role == "system" for part in _texts(message)]
+    if instruction := json_instruction(call.response_format):
+        texts.append(TextPart(instruction))
+    return [_text(part) for part in texts if part.text] or None
+
+
+def _text(part: TextPart) -> dict[str, Any]:
+    return {"type": "text", "text": part.text, **given(cache_control=part.cache_control)}
 
 
 def _texts(message: Message) -> list[TextPart]:
@@ -110,34 +117,54 @@ def _trim_end(blocks: list[dict[str, Any]]) -> None:
 def _block(part: Part) -> dict[str, Any] | None:
     match part:
         case TextPart(text=text):
-            return {"type": "text", "text": text} if text.strip() else None
+            return _text(part) if text.strip() else None
         case FilePart():
             return _file(part)
         case ReasoningPart(text=text, signature=signature):
             # Unsigned thinking is refused.
             return {"type": "thinking", "thinking": text, "signature": signature} if signature else None
         case ToolCallPart(id=call_id, name=name, arguments=arguments):
-            return {"type": "tool_use", "id": call_id, "name": name, "input": arguments_object(arguments)}
-        case ToolResultPart(id=call_id, content=content, is_error=is_error):
-            failed = {"is_error": True} if is_error else {}
-            return {"type": "tool_result", "tool_use_id": call_id, "content": content, **failed}
+            used = {"type": "tool_use", "id": call_id, "name": name, "input": arguments_object(arguments)}
+            return {**used, **given(cache_control=part.cache_control)}
+        case ToolResultPart():
+            return _tool_result(part)
 
 
-def _file(part: FilePart) -> dict[str, Any] | None:
+def _tool_result(part: ToolResultPart) -> dict[str, Any]:
+    """Text alone stays a string; with files it is a list of blocks."""
+    content: str | list[dict[str, Any]] = part.content
+    if part.files:
+        texts = [{"type": "text", "text": part.content}] if part.content else []
+        content = [*texts, *map(_file, part.files)]
+    return {
+        "type": "tool_result",
+        "tool_use_id": part.id,
+        "content": content,
+        **({"is_error": True} if part.is_error else {}),
+        **given(cache_control=part.cache_control),
+    }
+
+
+def _file(part: FilePart) -> dict[str, Any]:
     if part.url is not None:
         source: dict[str, Any] = {"type": "url", "url": part.url}
     else:
         source = {"type": "base64", "media_type": part.media_type, "data": part.base64}
     if part.media_type.startswith("image/"):
-        return {"type": "image", "source": source}
-    return {"type": "document", "source": source, **given(title=part.filename)}
+        return {"type": "image", "source": source, **given(cache_control=part.cache_control)}
+    return {"type": "document", "source": source, **given(title=part.filename, cache_control=part.cache_control)}
 
 
-def _tools(call: ModelCall) -> dict[str, Any]:
+def _tools(call: ModelCall, *, one_at_a_time: bool) -> dict[str, Any]:
     if not call.tools or call.tool_choice == "none":
         return {}
     tools = [
-        {"name": tool.name, **given(description=tool.description), "input_schema": tool.input_schema}
+        {
+            "name": tool.name,
+            **given(description=tool.description),
+            "input_schema": tool.input_schema,
+            **given(cache_control=tool.cache_control),
+        }
         for tool in call.tools
     ]
     choice: dict[str, Any] | None = None
@@ -148,4 +175,6 @@ def _tools(call: ModelCall) -> dict[str, Any]:
             choice = {"type": "any"}
         case {"toolName": name}:
             choice = {"type": "tool", "name": name}
+    if one_at_a_time:
+        choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
     return {"tools": tools, **given(tool_choice=choice)}

@@ -67,6 +67,9 @@ def body(call: ModelCall) -> dict[str, Any]:
             temperature=temperature(call),
             topP=call.top_p,
             topK=call.top_k,
+            presencePenalty=call.presence_penalty,
+            frequencyPenalty=call.frequency_penalty,
+            seed=call.seed,
             stopSequences=list(call.stop) or None,
             thinkingConfig=thinking,
             responseModalities=options.pop("responseModalities", None),
@@ -108,18 +111,25 @@ def _response_format(call: ModelCall) -> dict[str, Any]:
 def _contents(prompt: Sequence[Message], *, signed: bool) -> list[dict[str, Any]]:
     """Turns alternate: neighbours of one side become one content. Tool results are the user's.
 
-    ``signed``: the first call of a turn carries a thought signature.
+    ``signed``: the first call of a turn carries a thought signature, its own where that was kept.
     """
     names = {part.id: part.name for message in prompt for part in message.parts if isinstance(part, ToolCallPart)}
     turns = [message for message in prompt if message.role != "system"]
     contents: list[dict[str, Any]] = []
     for role, group in groupby(turns, key=lambda message: "model" if message.role == "assistant" else "user"):
-        parts = [item for message in group for part in message.parts if (item := _part(part, names)) is not None]
+        parts = [item for message in group for part in message.parts for item in _parts(part, names)]
         if signed and (first := next((part for part in parts if "functionCall" in part), None)):
-            first["thoughtSignature"] = _NO_SIGNATURE
+            first.setdefault("thoughtSignature", _NO_SIGNATURE)
         if parts:
             contents.append({"role": role, "parts": parts})
     return contents
+
+
+def _parts(part: Part, names: dict[str, str]) -> list[dict[str, Any]]:
+    """The part as Gemini has it; the files of a tool result follow it."""
+    whole = _part(part, names)
+    files = part.files if isinstance(part, ToolResultPart) else ()
+    return [item for item in (whole, *(_part(file, names) for file in files)) if item is not None]
 
 
 def _part(part: Part, names: dict[str, str]) -> dict[str, Any] | None:
@@ -132,8 +142,9 @@ def _part(part: Part, names: dict[str, str]) -> dict[str, Any] | None:
             return {"inlineData": {"mimeType": part.media_type, "data": part.base64}}
         case ReasoningPart():
             return None
-        case ToolCallPart(name=name, arguments=arguments):
-            return {"functionCall": {"name": name, "args": arguments_object(arguments)}}
+        case ToolCallPart(name=name, arguments=arguments, signature=signature):
+            called = {"name": name, "args": arguments_object(arguments)}
+            return {"functionCall": called, **given(thoughtSignature=signature)}
         case ToolResultPart(id=call_id, name=name, content=content):
             known = names.get(call_id, name)
             return {"functionResponse": {"name": known, "response": {"name": known, "content": content}}}

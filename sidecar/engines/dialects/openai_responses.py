@@ -32,8 +32,9 @@ def body(call: ModelCall) -> dict[str, Any]:
     effort = options.pop("reasoning_effort", None) or (call.thinking if call.target.reasoning == "effort" else None)
     summary = options.pop("reasoning_summary", None) or "auto"
     verbosity = options.pop("text_verbosity", None)
+    strict = bool(options.pop("strict_json_schema", False))
     sampling = {} if reasoning else given(temperature=temperature(call), top_p=call.top_p)
-    text = given(format=_format(call), verbosity=verbosity)
+    text = given(format=_format(call, strict=strict), verbosity=verbosity)
     return {
         "model": call.target.wire_model,
         "input": _input(call.messages, developer=reasoning),
@@ -65,11 +66,19 @@ def _input(prompt: Sequence[Message], *, developer: bool) -> list[dict[str, Any]
                 items.extend(_assistant(message))
             case "tool":
                 items.extend(
-                    {"type": "function_call_output", "call_id": part.id, "output": part.content}
+                    {"type": "function_call_output", "call_id": part.id, "output": _output(part)}
                     for part in message.parts
                     if isinstance(part, ToolResultPart)
                 )
     return items
+
+
+def _output(result: ToolResultPart) -> str | list[dict[str, Any]]:
+    """Text, or a list of content parts where there are files."""
+    if not result.files:
+        return result.content
+    texts = [_content(TextPart(result.content))] if result.content else []
+    return [*texts, *map(_content, result.files)]
 
 
 def _text(parts: Sequence[Part]) -> str:
@@ -101,7 +110,7 @@ def _assistant(message: Message) -> list[dict[str, Any]]:
     return items
 
 
-def _format(call: ModelCall) -> dict[str, Any] | None:
+def _format(call: ModelCall, *, strict: bool) -> dict[str, Any] | None:
     wanted = call.response_format
     if wanted is None or wanted.get("type") != "json":
         return None
@@ -112,7 +121,7 @@ def _format(call: ModelCall) -> dict[str, Any] | None:
         "name": wanted.get("name") or "response",
         **given(description=wanted.get("description")),
         "schema": wanted["schema"],
-        "strict": False,
+        "strict": strict,
     }
 
 

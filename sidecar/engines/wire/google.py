@@ -127,7 +127,7 @@ class GoogleDecoder(WireDecoder):
         if part.thought and part.thought_signature:
             out.append(ReasoningDelta("", signature=part.thought_signature))
         if part.function_call is not None:
-            self._function_call(member(part.function_call), out)
+            self._function_call(member(part.function_call), part.thought_signature, out)
         if part.executable_code is not None:
             code = json_text(part.executable_code)
             whole_call(self._next_id(), "code_execution", code, out, provider_executed=True)
@@ -140,7 +140,7 @@ class GoogleDecoder(WireDecoder):
             if isinstance(inline.get("data"), str):
                 out.append(GeneratedFile(str(inline.get("mimeType") or "image/png"), inline["data"]))
 
-    def _function_call(self, call: dict[str, Any], out: list[Event]) -> None:
+    def _function_call(self, call: dict[str, Any], signature: str | None, out: list[Event]) -> None:
         """A whole call, or one part of a call whose arguments are streamed.
 
         A streamed call lasts while its parts say ``willContinue``; its end may be an empty object or be missing.
@@ -153,9 +153,9 @@ class GoogleDecoder(WireDecoder):
             call_id = given if isinstance(given, str) and given else self._next_id()
             if not goes_on and call.get("partialArgs") is None:
                 self._called = True
-                whole_call(call_id, name, json_text(call.get("args")), out)
+                whole_call(call_id, name, json_text(call.get("args")), out, signature=signature)
                 return
-            self._streaming = PendingCall(call_id, name)
+            self._streaming = PendingCall(call_id, name, signature=signature)
             self._arguments = PartialArguments()
             self._streaming.start(out)
         if self._streaming is not None:

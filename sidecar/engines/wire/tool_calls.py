@@ -15,12 +15,21 @@ class PendingCall:
     ``ToolInputStart`` waits for the name; what comes before it is kept.
     """
 
-    def __init__(self, call_id: str, name: str = "", *, wire_id: str = "", provider_executed: bool = False) -> None:
+    def __init__(
+        self,
+        call_id: str,
+        name: str = "",
+        *,
+        wire_id: str = "",
+        provider_executed: bool = False,
+        signature: str | None = None,
+    ) -> None:
         self.id = call_id
         self.wire_id = wire_id
         """The id the vendor uses for it, when ours had to be another."""
         self.name = name
         self.provider_executed = provider_executed
+        self.signature = signature
         self._pieces: list[str] = []
         self._started = False
 
@@ -64,12 +73,20 @@ class PendingCall:
         text = arguments or self.arguments
         if text.strip() in ("", "null"):  # null: Cohere's calls of tools that take nothing
             text = "{}"
-        out.append(ToolCall(self.id, self.name, text, self.provider_executed))
+        out.append(ToolCall(self.id, self.name, text, self.provider_executed, self.signature))
 
 
-def whole_call(call_id: str, name: str, arguments: str, out: list[Event], *, provider_executed: bool = False) -> None:
+def whole_call(
+    call_id: str,
+    name: str,
+    arguments: str,
+    out: list[Event],
+    *,
+    provider_executed: bool = False,
+    signature: str | None = None,
+) -> None:
     """A call that arrives in one piece: start, delta and call at once."""
-    PendingCall(call_id, name, provider_executed=provider_executed).complete(out, arguments)
+    PendingCall(call_id, name, provider_executed=provider_executed, signature=signature).complete(out, arguments)
 
 
 def json_text(value: Any) -> str:

@@ -84,6 +84,13 @@ def test_function_calls(call: dict[str, Any], arguments: str) -> None:
     assert (reading.finish, reading.raw) == ("tool-calls", "STOP")
 
 
+def test_a_call_keeps_the_signature_that_came_with_it() -> None:
+    whole = {"functionCall": {"name": "one", "args": {}}, "thoughtSignature": "c2ln"}
+    streamed_call = {"functionCall": {"name": "two", "willContinue": True}, "thoughtSignature": "dHdv"}
+    reading = gemini(part(whole), part(streamed_call), part({"functionCall": {}}), STOP)
+    assert [call.signature for call in reading.calls] == ["c2ln", "dHdv"]
+
+
 def test_two_calls_in_one_chunk_with_the_finish_reason_beside_them() -> None:
     calls = [{"functionCall": {"name": name, "args": {}}} for name in ("one", "two")]
     reading = gemini(part(*calls, finish="STOP"))
