@@ -123,3 +123,7 @@ class ErrorData(msgspec.Struct, omit_defaults=True, rename="camel"):
     request_id: str | None = None
     path: str | None = None
     """For bad params: the field at fault, dotted (``attachments[0].name``)."""
+    status: int | None = None
+    """The HTTP status a provider answered with."""
+    details: str | None = None
+    """What a provider answered beyond ``message``, keys cut out, shortened."""

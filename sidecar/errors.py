@@ -153,6 +153,11 @@ class ProviderError(SidecarError):
         self.details = details
         self.raw_code = raw_code
 
+    def data(self) -> dict[str, Any]:
+        """As every error's, with what the vendor itself answered."""
+        answered = {"status": self.status, "details": self.details}
+        return {**super().data(), **{name: value for name, value in answered.items() if value is not None}}
+
 
 class MissingApiKey(ProviderError):
     """No usable key, found before any request was made."""

@@ -211,7 +211,8 @@ async def test_a_failed_call_ends_with_one_error_part_and_the_same_error(place: 
         with pytest.raises(RpcError) as refused:
             await host.request("llm:stream", call())
         (part,) = parts(host)
-    assert refused.value.data["code"] == "AUTHENTICATION_FAILED"
+    assert (refused.value.data["code"], refused.value.data["status"]) == ("AUTHENTICATION_FAILED", 401)
+    assert refused.value.data["details"] == '{"error": {"message": "Incorrect API key provided"}}'
     assert (part["type"], part["error"]["code"]) == ("error", "AUTHENTICATION_FAILED")
 
 

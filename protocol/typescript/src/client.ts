@@ -1,97 +1,35 @@
 /** The host's side of the sidecar: starts it, talks to it, starts it again when it crashes. */
 
+import type {
+  ClientState,
+  HealthOptions,
+  HostHandlers,
+  SidecarClientOptions,
+  SidecarEvents,
+} from "./client-options.js";
 import type { RequestOptions } from "./connection.js";
-import { SidecarCrashed, SidecarStartFailed, SidecarStopped, SidecarUnavailable, type ExitReport } from "./errors.js";
+import {
+  RequestCancelled,
+  RequestTimedOut,
+  SidecarCrashed,
+  SidecarStartFailed,
+  SidecarStopped,
+  SidecarUnavailable,
+  type ExitReport,
+} from "./errors.js";
 import { Events, type Listener, type Unsubscribe } from "./events.js";
 import { MAX_LINE_BYTES } from "./framing.js";
 import {
   PROTOCOL_VERSION,
-  type ClientInfo,
   type HostCapabilities,
   type HostRequests,
   type InitializeResult,
-  type Paths,
   type SidecarNotifications,
   type SidecarRequests,
 } from "./generated.js";
-import type { ProcessOptions } from "./process.js";
-import { DEFAULT_RESTART, RestartPolicy, type RestartOptions } from "./restart.js";
+import { DEFAULT_RESTART, RestartPolicy } from "./restart.js";
 import { Session } from "./session.js";
-import { ChatStreams, type LoadMessage, type StreamSnapshot } from "./streams.js";
-
-/**
- * Where the client is:
- * - `idle`: not started; - `starting`; - `ready`;
- * - `restarting`: it crashed and comes back; calls wait;
- * - `failed`: it did not start, or crashed too often: use the legacy path; `start()` tries again;
- * - `stopped`: by `stop()`.
- */
-export type ClientState = "idle" | "starting" | "ready" | "restarting" | "failed" | "stopped";
-
-/** Answers to the sidecar's questions, by method. The signal fires when it no longer waits. */
-export type HostHandlers = {
-  [Method in keyof HostRequests]?: (
-    params: HostRequests[Method]["params"],
-    signal: AbortSignal,
-  ) => HostRequests[Method]["result"] | Promise<HostRequests[Method]["result"]>;
-};
-
-/** Checking that it is alive. */
-export interface HealthOptions {
-  /** Between two pings, in ms. */
-  readonly intervalMs: number;
-  /** Longest wait for an answer, in ms. Two missed in a row are a crash. */
-  readonly timeoutMs: number;
-}
-
-/** How to run the sidecar. */
-export interface SidecarClientOptions extends ProcessOptions {
-  /** Who the host is. */
-  readonly clientInfo?: ClientInfo;
-  /** Where the app keeps its things. */
-  readonly paths?: Paths;
-  /** How streams travel between the processes; `patch` by default. */
-  readonly chunks?: "messages" | "patch";
-  /** Answers to the sidecar's questions; `handle` adds more before the start. */
-  readonly hostHandlers?: HostHandlers;
-  /** From the start to the end of the handshake, in ms; 15 s by default. */
-  readonly startTimeoutMs?: number;
-  /** Longest wait for an answer, in ms, where a call does not say; 60 s by default. Streams have none. */
-  readonly requestTimeoutMs?: number;
-  /** How long a stopped sidecar may take to save and end, in ms; 5 s by default. */
-  readonly stopGraceMs?: number;
-  /** Restarts after a crash; false for none. */
-  readonly restart?: Partial<RestartOptions> | false;
-  /** Liveness checks; false for none. Every 15 s, 10 s patience by default. */
-  readonly health?: Partial<HealthOptions> | false;
-  /** How to ask for a message's whole text when a part of a stream was lost: read it from the app's database. */
-  readonly loadMessage?: LoadMessage;
-  /** Longest line, in bytes. */
-  readonly maxLineBytes?: number;
-}
-
-/** What happens to the client itself. */
-export interface ClientEvents {
-  /** The state changed. */
-  readonly state: ClientState;
-  /** The sidecar answered the handshake, at the first start or after a crash. */
-  readonly ready: InitializeResult;
-  /** It went away; `restartInMs` is undefined when it will not come back by itself. */
-  readonly crash: { readonly error: SidecarCrashed | SidecarStartFailed; readonly restartInMs: number | undefined };
-  /** It cannot be started, or crashed too often: calls go to the legacy path from now on. */
-  readonly failed: SidecarStartFailed | SidecarCrashed;
-  /** A stream was running when it went away, with what the renderer holds; the database holds it up to 150 ms before. */
-  readonly "stream-interrupted": StreamSnapshot;
-  /** A stream moved: the chat's rows with the answer so far. */
-  readonly "stream-changed": StreamSnapshot;
-  /** Bytes on the sidecar's stderr: its log. */
-  readonly stderr: Buffer;
-  /** Something odd that was survived: a line that is no message, a listener that threw. */
-  readonly warning: Error;
-}
-
-/** Every event of `SidecarClient.on`: the sidecar's notifications and the client's own. */
-export type SidecarEvents = SidecarNotifications & ClientEvents;
+import { ChatStreams } from "./streams.js";
 
 /** Methods that may run for as long as a model answers. */
 const UNTIMED: ReadonlySet<string> = new Set(["chat:stream", "llm:stream"]);
@@ -212,9 +150,30 @@ export class SidecarClient {
   async call(method: string, params?: unknown, options: RequestOptions = {}): Promise<unknown> {
     const timeoutMs =
       options.timeoutMs ?? (UNTIMED.has(method) ? 0 : (this.#options.requestTimeoutMs ?? DEFAULTS.requestTimeoutMs));
-    if (this.#session === undefined) await this.whenReady();
+    const asked = Date.now();
+    if (this.#session === undefined) await this.#readyFor(method, options.signal, timeoutMs);
     if (this.#session === undefined) throw new SidecarUnavailable(this.#state, this.#lastError);
-    return this.#session.connection.request(method, params, { ...options, timeoutMs });
+    // What was spent waiting is spent.
+    const left = timeoutMs === 0 ? 0 : Math.max(1, timeoutMs - (Date.now() - asked));
+    return this.#session.connection.request(method, params, { ...options, timeoutMs: left });
+  }
+
+  /** As `whenReady`, but not for longer than the call that waits. */
+  async #readyFor(method: string, signal: AbortSignal | undefined, timeoutMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    let abort: () => void = () => undefined;
+    const givenUp = new Promise<never>((_, reject) => {
+      abort = () => reject(new RequestCancelled(method));
+      if (signal?.aborted === true) abort();
+      signal?.addEventListener("abort", abort, { once: true });
+      if (timeoutMs > 0) timer = setTimeout(() => reject(new RequestTimedOut(method, timeoutMs)), timeoutMs);
+    });
+    try {
+      await Promise.race([this.whenReady(), givenUp]);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+    }
   }
 
   /** Tell the sidecar. Dropped when it is not running. */
@@ -318,7 +277,10 @@ export class SidecarClient {
     clearTimeout(this.#restartTimer);
     this.#abortStart.abort();
     await this.#starting?.catch(() => undefined);
-    const exit = await this.#session?.close(this.#options.stopGraceMs ?? DEFAULTS.stopGraceMs, TERM_MS);
+    const session = this.#session;
+    const exit = await session?.close(this.#options.stopGraceMs ?? DEFAULTS.stopGraceMs, TERM_MS);
+    // Whoever starts again in the same moment must not find the old session.
+    if (session !== undefined && exit !== undefined) this.#ended(session, exit);
     this.#setState("stopped");
     return exit;
   }

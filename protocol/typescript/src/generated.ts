@@ -427,6 +427,10 @@ export interface ErrorData {
   readonly requestId?: string;
   /** For bad params: the field at fault, dotted (`attachments[0].name`). */
   readonly path?: string;
+  /** The HTTP status a provider answered with. */
+  readonly status?: number;
+  /** What a provider answered beyond `message`, keys cut out, shortened. */
+  readonly details?: string;
 }
 
 /** The call failed; the last part. `error` is `{message, code, kind, retryable, ...}`. */

@@ -8,7 +8,8 @@ export type {
   HostHandlers,
   SidecarClientOptions,
   SidecarEvents,
-} from "./client.js";
+} from "./client-options.js";
+export { collectLegacyHandlers } from "./legacy.js";
 export { registerSidecarIpc } from "./ipc.js";
 export type {
   InvokeEventLike,
@@ -17,11 +18,21 @@ export type {
   RegisterSidecarIpcOptions,
   SidecarIpc,
 } from "./ipc.js";
+export { createScalixProvider } from "./language-model/provider.js";
+export type { ScalixProvider, ScalixProviderOptions } from "./language-model/provider.js";
+export { ModelCallFailed, NoSuchModel } from "./language-model/errors.js";
+export type {
+  CallOptions,
+  LanguageModel as SidecarLanguageModel,
+  LegacyModel,
+  SpecificationVersion,
+  StreamPart as SidecarStreamPart,
+} from "./language-model/specification.js";
 export { APP_CHANNELS, NEW_CHANNELS, type Channel } from "./channels.js";
 export { type RendererLike } from "./renderers.js";
 export { safeStorageSecrets, type SafeStorageLike } from "./secrets.js";
 export { applyStreamingPatch, prefixHash, StreamText } from "./patches.js";
-export { ChatStreams, type LoadMessage, type StreamSnapshot } from "./streams.js";
+export { ChatStreams, type InterruptedStream, type LoadMessage, type StreamSnapshot } from "./streams.js";
 export { DEFAULT_RESTART, RestartPolicy, type RestartOptions } from "./restart.js";
 export { RpcConnection, type ConnectionWiring, type RequestOptions } from "./connection.js";
 export { LineDecoder, LineTooLong, MAX_LINE_BYTES } from "./framing.js";

@@ -22,6 +22,7 @@ export class RendererRoutes {
 
   /** From now on this renderer hears about it. */
   remember(owner: StreamOwner, renderer: RendererLike): void {
+    for (const [key, known] of this.#renderers) if (known.isDestroyed()) this.#renderers.delete(key);
     this.#renderers.set(keyOf(owner), renderer);
   }
 

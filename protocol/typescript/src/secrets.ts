@@ -1,7 +1,7 @@
 /** Electron's safeStorage as the keeper of the sidecar's secrets (protocol page 7, app contract 14). */
 
 import type { DecryptSecretsResult, EncryptSecretsResult, LockedSecret, OpenedSecret, PlainSecret } from "./generated.js";
-import type { HostHandlers } from "./client.js";
+import type { HostHandlers } from "./client-options.js";
 
 /** The part of Electron's `safeStorage` that is used. */
 export interface SafeStorageLike {

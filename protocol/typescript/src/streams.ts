@@ -22,6 +22,12 @@ export interface StreamSnapshot {
   readonly inSync: boolean;
 }
 
+/** A stream that was running when the sidecar went away. */
+export interface InterruptedStream extends StreamSnapshot {
+  /** What the database holds of the answer; undefined without a `loadMessage`. Rejects as that does. */
+  saved(): Promise<string | undefined>;
+}
+
 /** Reads the content of a message as saved, the whole of what patches are made for; undefined when it is not there. */
 export type LoadMessage = (chatId: number, messageId: number) => Promise<string | undefined>;
 
@@ -58,10 +64,16 @@ export class ChatStreams {
   }
 
   /** The sidecar is gone: all streams that were running, which are forgotten. */
-  interrupted(): StreamSnapshot[] {
+  interrupted(): InterruptedStream[] {
     const streams = [...this.#streams.values()];
     this.#streams.clear();
-    return streams.map((stream) => stream.snapshot());
+    return streams.map((stream) => {
+      const snapshot = stream.snapshot();
+      const { chatId, messageId } = snapshot;
+      const saved = async (): Promise<string | undefined> =>
+        messageId === undefined ? undefined : this.loadMessage?.(chatId, messageId);
+      return { ...snapshot, saved };
+    });
   }
 
   async #recover(stream: Stream): Promise<void> {

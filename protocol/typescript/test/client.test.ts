@@ -48,6 +48,20 @@ test("a call made while it starts waits for it; one without a start is refused",
     assert.equal(await client.start(), await started);
   }));
 
+test("a call that waits for a start that hangs heeds its signal and its time-out", LIMIT, () =>
+  withClient({ args: ["-e", "setInterval(() => 0, 1000)"] }, async (client) => {
+    const started = client.start().catch((error: unknown) => error);
+    const controller = new AbortController();
+    const waiting = client.call("echo", {}, { signal: controller.signal });
+    await assert.rejects(client.call("echo", {}, { timeoutMs: 20 }), RequestTimedOut);
+    controller.abort();
+    await assert.rejects(waiting, RequestCancelled);
+    await assert.rejects(client.call("echo", {}, { signal: controller.signal }), RequestCancelled);
+    assert.equal(client.state, "starting");
+    await client.stop();
+    await started;
+  }));
+
 test("an abort cancels the request once; an abort that comes first sends nothing", LIMIT, () =>
   withClient({}, async (client) => {
     await client.start();
@@ -150,10 +164,24 @@ test("streams that were running at a crash are reported with what the renderer h
     await client.start();
     const interrupted = next(client, "stream-interrupted");
     await assert.rejects(client.request("chat:stream", { chatId: 7, prompt: "crash" }), SidecarCrashed);
-    const { chatId, messageId, text, messages } = await interrupted;
+    const { chatId, messageId, text, messages, saved } = await interrupted;
     assert.deepEqual([chatId, messageId, text], [7, 2, "Hello"]);
     assert.deepEqual(messages.map(({ content }) => content), ["crash", "Hello"]);
+    assert.equal(await saved(), undefined, "nobody said how to read the database");
   }));
+
+test("and with what the database holds, where the host can read it", LIMIT, async () => {
+  const asked: unknown[] = [];
+  const loadMessage = (...which: number[]): Promise<string> => (asked.push(which), Promise.resolve("Hell"));
+  await withClient({ ...FAST, loadMessage }, async (client) => {
+    await client.start();
+    const interrupted = next(client, "stream-interrupted");
+    await assert.rejects(client.request("chat:stream", { chatId: 7, prompt: "crash" }), SidecarCrashed);
+    const { text, saved } = await interrupted;
+    assert.deepEqual(asked, [], "read when it is asked for");
+    assert.deepEqual([text, await saved(), asked], ["Hello", "Hell", [[7, 2]]]);
+  });
+});
 
 test("a sidecar that no longer answers pings is ended and comes back", LIMIT, () =>
   withClient({ ...FAST, behaviour: "deaf", health: { intervalMs: 20, timeoutMs: 20 } }, async (client) => {

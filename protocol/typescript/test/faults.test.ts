@@ -4,9 +4,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 
-import { SidecarClient, SidecarStartFailed, SidecarUnavailable, type SidecarClientOptions } from "@scalix/sidecar-client";
+import {
+  APP_CHANNELS,
+  registerSidecarIpc,
+  SidecarClient,
+  SidecarStartFailed,
+  SidecarUnavailable,
+  type SidecarClientOptions,
+} from "@scalix/sidecar-client";
 
-import { fakeSidecar, gone } from "./support.js";
+import { FakeIpcMain, FakeSafeStorage, FakeWebContents, fakeSidecar, gone } from "./support.js";
 
 const folder = mkdtempSync(join(tmpdir(), "sidecar-faults-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -58,11 +65,18 @@ const cases: [string, Partial<SidecarClientOptions>, SidecarStartFailed["reason"
 ];
 
 for (const [what, options, reason, stderr] of cases) {
-  test(`a binary that ${what} is a typed error, in time, and leaves nothing running`, { timeout: 15_000 }, async () => {
+  test(`a binary that ${what} is a typed error, in time, and the app goes on without it`, { timeout: 15_000 }, async () => {
     const client = new SidecarClient({ ...fakeSidecar(), startTimeoutMs: 10_000, ...options });
     const states: string[] = [];
     client.on("state", (state) => states.push(state));
-    const error = await client.start().then(
+    const ipcMain = new FakeIpcMain();
+    const window = new FakeWebContents();
+    const asked = (channel: string): Promise<unknown> => ipcMain.invoke(window, channel, { chatId: 1, prompt: "hi" });
+    const legacy = Object.fromEntries(APP_CHANNELS.map(({ name }) => [name, () => `legacy ${name}`]));
+    registerSidecarIpc({ ipcMain, client, legacy, webContents: window, safeStorage: new FakeSafeStorage() });
+    const started = client.start();
+    const early = asked("chat:stream"); // the user is faster than the start
+    const error = await started.then(
       () => assert.fail("it started"),
       (reason: unknown) => reason,
     );
@@ -73,6 +87,9 @@ for (const [what, options, reason, stderr] of cases) {
     if (what.includes("frame")) assert.equal(error.exit?.unfinishedBytes, 29);
     assert.deepEqual(states, ["starting", "failed"]);
     assert.equal(client.pid, undefined);
+    assert.equal(await early, "legacy chat:stream");
+    for (const { name } of APP_CHANNELS) assert.equal(await asked(name), `legacy ${name}`);
+    assert.deepEqual(window.sent, [], "the renderer does not notice");
     await assert.rejects(client.request("ping"), SidecarUnavailable);
     assert.equal(await client.stop(), undefined);
   });

@@ -18,19 +18,37 @@ export const NO_SIDECAR: string | false = existsSync(PYTHON) ? false : `no Pytho
 export const KEY = "sk-only-in-memory";
 export const CANCELLED = "[Response cancelled by user]";
 
-/** One answer of the provider; held open after its pieces until it is let go or the caller hangs up. */
-export class Answer {
-  readonly asked: Promise<{ readonly authorization: string | undefined; readonly body: { readonly messages: unknown[] } }>;
+/** A request as the provider got it. */
+export interface Asked {
+  readonly path: string;
+  readonly headers: IncomingMessage["headers"];
+  readonly authorization: string | undefined;
+  /** JSON, of whatever shape the vendor wants. */
+  readonly body: any;
+}
+
+/** How an answer is given. */
+export interface Manner {
+  /** Stay open before the last frame until it is released or the caller hangs up. */
+  readonly hold?: boolean;
+  /** Hang up before the last frame. */
+  readonly cut?: boolean;
+  /** Not 200: the first frame is the whole body. */
+  readonly status?: number;
+}
+
+/** One answer of the provider, frame by frame. */
+export class Frames {
+  readonly asked: Promise<Asked>;
   readonly hungUp: Promise<void>;
-  #asked!: (request: { authorization: string | undefined; body: { messages: unknown[] } }) => void;
+  #asked!: (request: Asked) => void;
   #hungUp!: () => void;
   #release!: () => void;
   readonly #released: Promise<void>;
 
   constructor(
-    readonly pieces: readonly string[],
-    readonly hold = false,
-    readonly status = 200,
+    readonly frames: readonly string[],
+    readonly manner: Manner = {},
   ) {
     this.asked = new Promise((resolve) => (this.#asked = resolve));
     this.hungUp = new Promise((resolve) => (this.#hungUp = resolve));
@@ -44,22 +62,29 @@ export class Answer {
   async give(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(part as Buffer);
-    this.#asked({
-      authorization: request.headers.authorization,
-      body: JSON.parse(String(Buffer.concat(parts))) as { messages: unknown[] },
-    });
+    const { url: path = "", headers } = request;
+    this.#asked({ path, headers, authorization: headers.authorization, body: JSON.parse(String(Buffer.concat(parts))) });
     response.on("close", () => this.#hungUp());
-    if (this.status !== 200) {
-      response.writeHead(this.status, { "content-type": "application/json" });
-      response.end(JSON.stringify({ error: { message: "The key is not valid.", code: "invalid_api_key" } }));
+    const { status = 200, hold = false, cut = false } = this.manner;
+    if (status !== 200) {
+      response.writeHead(status, { "content-type": "application/json", "retry-after": "0" }).end(this.frames[0]);
       return;
     }
     response.writeHead(200, { "content-type": "text/event-stream" });
-    const say = (choice: object): boolean => response.write(`data: ${JSON.stringify({ id: "c", choices: [{ index: 0, ...choice }] })}\n\n`);
-    for (const content of this.pieces) say({ delta: { content } });
-    if (this.hold) await Promise.race([this.#released, this.hungUp]);
-    say({ delta: {}, finish_reason: "stop" });
-    response.end("data: [DONE]\n\n");
+    for (const frame of this.frames.slice(0, -1)) await new Promise((written) => response.write(frame, written));
+    if (hold) await Promise.race([this.#released, this.hungUp]);
+    if (cut) response.destroy();
+    else response.end(this.frames.at(-1));
+  }
+}
+
+/** One answer in chat completions' words; held open after its pieces where asked. */
+export class Answer extends Frames {
+  constructor(pieces: readonly string[], hold = false, status = 200) {
+    const say = (choice: object): string => `data: ${JSON.stringify({ id: "c", choices: [{ index: 0, ...choice }] })}\n\n`;
+    const refusal = JSON.stringify({ error: { message: "The key is not valid.", code: "invalid_api_key" } });
+    const last = `${say({ delta: {}, finish_reason: "stop" })}data: [DONE]\n\n`;
+    super(status === 200 ? [...pieces.map((content) => say({ delta: { content } })), last] : [refusal], { hold, status });
   }
 }
 
@@ -69,8 +94,11 @@ export class Installation {
   readonly safeStorage = new FakeSafeStorage();
   readonly settingsFile = join(this.folder, "user-settings.json");
   chats: number[] = [];
-  readonly #answers: Answer[] = [];
+  readonly #answers: Frames[] = [];
+  /** How many requests the provider got. */
+  requests = 0;
   readonly #server: Server = createServer((request, response) => {
+    this.requests += 1;
     const answer = this.#answers.shift();
     if (answer === undefined) response.writeHead(500).end("nothing is scripted");
     else void answer.give(request, response);
@@ -111,8 +139,19 @@ result = [insert_chat(path, app), insert_chat(path, app)]`);
     };
   }
 
+  /** The same, with the vendors' addresses leading to the scripted provider too. */
+  get vendors(): Installation["sidecar"] {
+    const { port } = this.#server.address() as AddressInfo;
+    const names = { ANTHROPIC: "ANTHROPIC_API_KEY", OPENAI: "OPENAI_API_KEY", GOOGLE: "GEMINI_API_KEY" };
+    const addresses = Object.entries(names).flatMap(([vendor, key]) => [
+      [`SCALIX_${vendor}_BASE_URL`, `http://127.0.0.1:${port}/v1`],
+      [key, "key-of-nobody"],
+    ]);
+    return { ...this.sidecar, env: { ...this.sidecar.env, ...(Object.fromEntries(addresses) as NodeJS.ProcessEnv) } };
+  }
+
   /** What the provider says next. */
-  script(...answers: Answer[]): void {
+  script(...answers: Frames[]): void {
     this.#answers.push(...answers);
   }
 

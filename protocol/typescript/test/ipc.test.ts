@@ -3,6 +3,7 @@ import { test } from "node:test";
 
 import {
   APP_CHANNELS,
+  collectLegacyHandlers,
   registerSidecarIpc,
   SidecarClient,
   type RegisterSidecarIpcOptions,
@@ -248,6 +249,25 @@ test("safeStorage keeps the secrets, as base64; what it cannot open is an error 
       result: { secrets: [{ id: "a", value: "k", encryptionType: "plaintext" }] },
     });
   });
+});
+
+test("the app's own registration runs as it is: its handlers of our channels become the legacy path", LIMIT, async () => {
+  const ipcMain = new FakeIpcMain();
+  const registerIpcHandlers = (): void => {
+    for (const { name } of APP_CHANNELS) ipcMain.handle(name, () => `legacy ${name}`);
+    ipcMain.handle("open-external-url", () => "opened");
+  };
+  const legacy = collectLegacyHandlers(ipcMain, registerIpcHandlers);
+  assert.deepEqual([...ipcMain.handlers.keys()], ["open-external-url"]);
+  assert.ok(!Object.hasOwn(ipcMain, "handle"), "ipcMain is as it was");
+  const client = new SidecarClient({ command: "/nowhere" });
+  registerSidecarIpc({ ipcMain, client, legacy });
+  await client.start().catch(() => undefined);
+  const window = new FakeWebContents();
+  for (const { name } of APP_CHANNELS) assert.equal(await ipcMain.invoke(window, name, {}), `legacy ${name}`);
+  assert.throws(() => collectLegacyHandlers(ipcMain, registerIpcHandlers), /second handler/, "what the app throws is thrown");
+  assert.ok(!Object.hasOwn(ipcMain, "handle"));
+  assert.equal(await ipcMain.invoke(window, "open-external-url"), "opened");
 });
 
 test("dispose leaves no handler and forwards nothing", LIMIT, () =>

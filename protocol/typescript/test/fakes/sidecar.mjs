@@ -82,6 +82,16 @@ const methods = {
     return { ok: true };
   },
   "help:chat:cancel": (session) => ({ ok: session === "s" }),
+  "llm:stream": ({ callId, model }) => {
+    const say = (seq, part) => send({ method: "llm:part", params: { callId, seq, part } });
+    say(0, { type: "text-start", id: "0" });
+    say(1, { type: "text-delta", id: "0", delta: "Hello" });
+    if (model.name === "gap") say(3, { type: "text-delta", id: "0", delta: "you" });
+    if (model.name === "gap") return methods.hang();
+    say(2, { type: "text-end", id: "0" });
+    say(3, { type: "finish", finishReason: "stop", usage: {} });
+    return { finishReason: "stop", usage: {}, warnings: [], model, attempts: [] };
+  },
   "chat:stream": ({ chatId, prompt }) => {
     if (prompt === "off") throw { code: -32000, message: "Off.", data: { code: "FEATURE_DISABLED", delegate: "legacyAISDK" } };
     if (prompt === "unknown") throw { code: -32000, message: `Chat not found: ${chatId}`, data: { code: "NOT_FOUND" } };
