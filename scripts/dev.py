@@ -8,6 +8,7 @@
     python3 scripts/dev.py freeze     the single binary
     python3 scripts/dev.py generate   JSON Schema and TypeScript from protocol/
     python3 scripts/dev.py run ...    scalix-sidecar from this checkout
+    python3 scripts/dev.py proxy      the environment of the LiteLLM proxy that tests talk to; they make it themselves
 
 Further arguments go to the command (``test tests/rpc -k batch``).
 """
@@ -32,6 +33,8 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 LOCK = ROOT / "requirements-dev.lock"
 STAMP = VENV / ".installed"
+PROXY_VENV = ROOT / ".venv-proxy"
+PROXY_LOCK = ROOT / "requirements-proxy.lock"
 SUPPORTED = ((3, 11), (3, 14))
 PRODUCT = ["sidecar", "protocol"]
 CODE = [*PRODUCT, "tests", "scripts"]
@@ -50,6 +53,7 @@ def main(arguments: list[str]) -> int:
         "freeze": lambda rest: tool("python", "scripts/freeze.py", *rest),
         "generate": lambda rest: tool("python", "scripts/generate.py", *rest),
         "lock": lock,
+        "proxy": lambda _: 0 if proxy_python() else 1,
         "run": lambda rest: tool("scalix-sidecar", *rest),
     }
     if not arguments or arguments[0] not in commands:
@@ -105,10 +109,11 @@ def lock(_: list[str]) -> int:
         "3.11",
     ]
     product = tool("uv", "pip", "compile", "-q", *options, "pyproject.toml", "-o", "requirements.lock")
-    return product or tool(
+    development = product or tool(
         "uv", "pip", "compile", "-q", *options, "--group", "dev", "-c", "requirements.lock", "pyproject.toml",
         "-o", LOCK.name,
     )  # fmt: skip
+    return development or tool("uv", "pip", "compile", "-q", *options, "--group", "proxy", "-o", PROXY_LOCK.name)
 
 
 # --- environment -------------------------------------------------------------------------------------------------
@@ -143,6 +148,22 @@ def setup() -> None:
     compile_checkout()
     STAMP.write_text(wanted)
     sys.stdout.write(f"ready in {time.monotonic() - started:.0f} s\n")
+
+
+def proxy_python() -> Path:
+    """The interpreter of ``.venv-proxy``, which is made at need: the real LiteLLM proxy wants other versions of our own
+    packages, so it lives by itself. Raises ``SystemExit`` when it cannot be made."""
+    python = PROXY_VENV / PYTHON.relative_to(VENV)
+    stamp = PROXY_VENV / STAMP.name
+    wanted = hashlib.sha256(PROXY_LOCK.read_bytes() + str(suitable_python()).encode()).hexdigest()
+    if not (python.exists() and stamp.exists() and stamp.read_text() == wanted):
+        heading("setting up .venv-proxy")
+        stamp.unlink(missing_ok=True)
+        check([str(PYTHON), "-m", "venv", "--without-pip", str(PROXY_VENV)])
+        sync = [str(BIN / "uv"), "pip", "sync", "--quiet", "--require-hashes", "--python", str(python), str(PROXY_LOCK)]
+        check(sync)
+        stamp.write_text(wanted)
+    return python
 
 
 def compile_checkout() -> None:

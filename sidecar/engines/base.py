@@ -161,6 +161,8 @@ class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
     thinking: ThinkingLevel | None = None
     """The user's ``thinkingBudget`` setting; None leaves the model's default."""
     provider_options: dict[str, Any] = msgspec.field(default_factory=dict)
+    without: frozenset[str] = frozenset()
+    """Members of the body that this endpoint refused before (``engines.refusals``), as paths with dots."""
 
 
 # --- what comes back ---------------------------------------------------------------------------------------------

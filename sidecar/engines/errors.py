@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from protocol.errors import ErrorCode
 from sidecar.engines.base import StreamError
@@ -156,7 +156,8 @@ _STATUS_OF_LITELLM_CLASS: Final = {
 }
 
 _NO_CREDITS: Final = re.compile(
-    r"insufficient_quota|ExceededBudget|BudgetExceeded|budget has been exceeded|billing_hard_limit|billing_not_active"
+    r"insufficient_quota|ExceededBudget|Budget_?Exceeded|budget has been exceeded|crossed budget|billing_hard_limit"
+    r"|billing_not_active"
     r"|credit balance is too low|insufficient (?:credits|balance|funds)|more credits|out of credits|payment required",
     re.IGNORECASE,
 )
@@ -164,7 +165,7 @@ _CONTEXT: Final = re.compile(
     r"context[_ ]length|context[_ -]window|ContextWindowExceeded|available context size|maximum context"
     r"|prompt is too long|input is too long|too many (?:input )?tokens|request_too_large|string_above_max_length"
     r"|(?:input|prompt) tokens? (?:count )?(?:\([^)]{0,40}\) )?exceeds?|exceeds the maximum number of tokens"
-    r"|max(?:imum)? (?:number of )?(?:input |prompt )?tokens? (?:allowed|limit)[^.]{0,40}exceed"
+    r"|max(?:imum)? (?:number of )?(?:input |prompt )?tokens? (?:allowed|limit)[^.\n]{0,40}exceed"
     r"|too large for model|reduce the length of",
     re.IGNORECASE,
 )
@@ -176,22 +177,28 @@ _FILTERED: Final = re.compile(
 )
 _BAD_KEY: Final = re.compile(
     r"api[ _]key not valid|api_key_invalid|invalid[_ ]api[_ ]key|incorrect api key|invalid x-api-key"
-    r"|LiteLLM Virtual Key expected|no auth credentials found|authentication_error|API key expired",
+    r"|LiteLLM Virtual Key expected|no_db_connection|no auth credentials found|authentication_error|API key expired",
     re.IGNORECASE,
 )
 _NO_MODEL: Final = re.compile(
     r"model_not_found|invalid model name|not a valid model|no such model|unknown model"
-    r"|model [^.]{0,120}(?:does not exist|not found|is not available|is not supported)|unsupported model",
+    r"|model [^.\n]{0,120}(?:does not exist|not found|is not available|is not supported)|unsupported model",
     re.IGNORECASE,
 )
 _UNMISTAKABLE: Final[tuple[tuple[re.Pattern[str], tuple[int | None, ...], ErrorCode], ...]] = (
-    (_NO_CREDITS, (None, 400, 401, 402, 403, 429, 500), ErrorCode.INSUFFICIENT_CREDITS),
+    (_NO_CREDITS, (None, 400, 401, 402, 403, 422, 429, 500), ErrorCode.INSUFFICIENT_CREDITS),
     (_CONTEXT, (None, 400, 404, 413, 422, 500), ErrorCode.CONTEXT_LENGTH_EXCEEDED),
     (_FILTERED, (None, 400, 403, 422, 500), ErrorCode.CONTENT_FILTERED),
     (_BAD_KEY, (None, 400, 422), ErrorCode.AUTHENTICATION_FAILED),
     (_NO_MODEL, (None, 400, 422), ErrorCode.MODEL_UNAVAILABLE),
 )
 """Sentences, the statuses they are believed with, and what they mean; the first one counts. None is repeated."""
+
+_UNHELPFUL: Final = {
+    "no_db_connection": "The LiteLLM proxy does not know this key, and has no database to look it up in. "
+    "Check LITE_LLM_MASTER_KEY."
+}
+"""What to say instead of a sentence that tells the user nothing, by its type."""
 
 _NO_FREE_TIER: Final = "doesn't have a free quota tier"
 
@@ -225,7 +232,8 @@ def _status_of_words(failure: VendorFailure) -> int | None:
 
 def _build(status: int | None, failure: VendorFailure, *, retry_after_ms: int | None) -> ProviderError:
     code, retryable = classify(status, failure.words())
-    message = redact((failure.message or "").strip(), limit=MESSAGE_LIMIT) or _sentence_of_status(status)
+    said = _UNHELPFUL.get(failure.type or "", failure.message or "")
+    message = redact(said.strip(), limit=MESSAGE_LIMIT) or _sentence_of_status(status)
     details = redact(failure.body.strip(), limit=DETAILS_LIMIT) or None
     return ProviderError(
         message,
@@ -262,23 +270,33 @@ def _redirect(status: int, headers: Mapping[str, str]) -> ProviderError:
 
 
 def _retry_after_ms(headers: Mapping[str, str], now: datetime) -> int | None:
-    """``retry-after-ms``, else ``Retry-After`` in seconds or as an HTTP date (RFC 9110 10.2.3); never negative."""
-    if (text := headers.get("retry-after-ms")) is not None and (value := _number(text)) is not None:
+    """``retry-after-ms``, else ``Retry-After`` in seconds or as an HTTP date (RFC 9110 10.2.3); never negative.
+
+    A LiteLLM proxy passes the vendor's own on with a prefix.
+    """
+    text = headers.get("retry-after-ms") or headers.get("llm_provider-retry-after-ms")
+    if text is not None and (value := _number(text)) is not None:
         return _bounded_ms(value)
-    text = headers.get("retry-after")
+    text = headers.get("retry-after") or headers.get("llm_provider-retry-after")
     if text is None:
         return None
     if (value := _number(text)) is not None:
         return _bounded_ms(value * 1000)
+    if (moment := _http_date(text)) is None:
+        return None
+    # By the server's own clock, where it tells: ours may be wrong.
+    now = _http_date(headers.get("date", "")) or now
+    return _bounded_ms((moment - now).total_seconds() * 1000)
+
+
+def _http_date(text: str) -> datetime | None:
     from email.utils import parsedate_to_datetime
 
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return _bounded_ms((moment - now).total_seconds() * 1000)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _number(text: str) -> float | None:
@@ -297,9 +315,3 @@ def attributed(error: ProviderError, *, provider: str, model: str, request_id: s
     """The same error, saying whose call failed."""
     error.provider, error.model, error.request_id = provider, model, request_id
     return error
-
-
-def words_of(error: ProviderError) -> str:
-    """Everything the vendor said, for rules that look for a name in it."""
-    parts: list[Any] = [error.raw_code, error.message, error.details]
-    return " ".join(part for part in parts if part)

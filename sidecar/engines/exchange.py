@@ -23,6 +23,7 @@ from sidecar.engines.base import (
 from sidecar.engines.body import prepared
 from sidecar.engines.http import ProviderHttp, StreamedResponse
 from sidecar.engines.network import not_an_address
+from sidecar.engines.refusals import MAX_REFUSALS, Refusals
 from sidecar.engines.timeouts import AFTER_END_S, USAGE_S, Timeouts
 from sidecar.errors import ProviderError, StreamInterrupted
 
@@ -73,6 +74,7 @@ class Exchange:
     def __init__(self, http: ProviderHttp, timeouts: Timeouts) -> None:
         self._http = http
         self._timeouts = timeouts
+        self._refusals = Refusals()
 
     @asynccontextmanager
     async def stream(
@@ -81,15 +83,37 @@ class Exchange:
         """Sends what ``prepare`` makes of ``call``; yields the batches of its answer, one per network read that
         completed an event.
 
-        Entering waits for the head of the answer and raises what a failed one means. Leaving closes the connection.
+        Entering waits for the head of the answer and raises what a failed one means. What the server refuses to be
+        asked with is left out, at once and as part of the same call. Leaving closes the connection.
         """
         async with AsyncExitStack() as stack:
             try:
-                response = await self._answer(stack, await prepared(call, prepare))
+                response = await self._accepted(stack, self._refusals.known(call), prepare)
             except ProviderError as error:
                 raise _whose(error, call) from error.__cause__
             async with aclosing(self._batches(call, response, decoder())) as batches:
                 yield batches
+
+    async def _accepted(
+        self, stack: AsyncExitStack, call: ModelCall, prepare: Callable[[ModelCall], PreparedRequest]
+    ) -> StreamedResponse:
+        """The head of a good answer, to ``call`` or to what the server's refusals leave of it."""
+        request = await prepared(call, prepare)
+        for _ in range(MAX_REFUSALS):
+            try:
+                async with AsyncExitStack() as one:
+                    response = await self._answer(one, request)
+                    stack.push_async_exit(one.pop_all())
+                return response
+            except ProviderError as error:
+                smaller = self._refusals.learn(call, error)
+                if smaller is None:
+                    raise
+                before, call = request.body, smaller
+                request = await prepared(call, prepare)
+                if request.body == before:
+                    raise
+        return await self._answer(stack, request)
 
     async def _answer(self, stack: AsyncExitStack, request: PreparedRequest) -> StreamedResponse:
         """The head of a good answer; the connection is closed with ``stack``."""

@@ -22,8 +22,8 @@ class VendorFailure(msgspec.Struct):
     body: str = ""
 
     def words(self) -> str:
-        """Everything the vendor said, for classification."""
-        return " ".join(part for part in (self.code, self.type, self.message, self.body[:20_000]) if part)
+        """Everything the vendor said, for classification; one thing a line."""
+        return "\n".join(part for part in (self.code, self.type, self.message, self.body[:20_000]) if part)
 
 
 def read_failure(text: str, content_type: str = "") -> VendorFailure:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from sidecar.engines.base import (
@@ -20,15 +19,13 @@ from sidecar.engines.base import (
     Message,
     ModelCall,
     Part,
-    Target,
     TextPart,
     ToolCallPart,
     ToolResultPart,
 )
 from sidecar.engines.body import encode
-from sidecar.engines.errors import words_of
 from sidecar.engines.exchange import Exchange, PreparedRequest, endpoint
-from sidecar.errors import ProviderError
+from sidecar.engines.refusals import without
 
 PATH: Final = "/chat/completions"
 
@@ -39,34 +36,14 @@ _ASKS_FOR_USAGE: Final = {"stream_options": {"include_usage": True}}
 
 
 class OpenAICompatibleEngine:
-    """``Engine`` for the dialect ``openai-chat``.
-
-    Servers that refuse ``stream_options`` are asked again without it, at once and as part of the same call; that is
-    remembered per base URL for the life of the engine.
-    """
+    """``Engine`` for the dialect ``openai-chat``."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._refuse_usage: set[str] = set()
 
-    @asynccontextmanager
-    async def stream(self, call: ModelCall) -> AsyncIterator[AsyncIterator[list[Event]]]:
+    def stream(self, call: ModelCall) -> AbstractAsyncContextManager[AsyncIterator[list[Event]]]:
         """See ``Engine.stream``."""
-        async with AsyncExitStack() as stack:
-            asks = call.target.base_url not in self._refuse_usage
-            try:
-                batches = await stack.enter_async_context(self._send(call, usage=asks))
-            except ProviderError as error:
-                if not (asks and _refuses_usage(error)):
-                    raise
-                self._refuse_usage.add(call.target.base_url)
-                batches = await stack.enter_async_context(self._send(call, usage=False))
-            yield batches
-
-    @asynccontextmanager
-    async def _send(self, call: ModelCall, *, usage: bool) -> AsyncIterator[AsyncIterator[list[Event]]]:
-        async with self._exchange.stream(call, partial(prepare, usage=usage), _decoder) as batches:
-            yield batches
+        return self._exchange.stream(call, prepare, _decoder)
 
 
 def _decoder() -> Decoder:
@@ -75,20 +52,16 @@ def _decoder() -> Decoder:
     return decoder_for("openai-chat")
 
 
-def _refuses_usage(error: ProviderError) -> bool:
-    return error.status in (400, 422) and "stream_options" in words_of(error)
-
-
 # --- the request -------------------------------------------------------------------------------------------------
 
 
-def prepare(call: ModelCall, *, usage: bool = True) -> PreparedRequest:
-    """The HTTP request of ``call``. ``usage`` asks for token counts at the end of the stream."""
+def prepare(call: ModelCall) -> PreparedRequest:
+    """The HTTP request of ``call``."""
     target = call.target
     return PreparedRequest(
         url=endpoint(target.base_url, PATH, target.query),
         headers=request_headers(call),
-        body=encode(request_body(call, usage=usage)),
+        body=encode(without(request_body(call), call.without)),
     )
 
 
@@ -111,13 +84,13 @@ def with_target_headers(headers: dict[str, str], call: ModelCall) -> dict[str, s
     return {name: value for name, value in headers.items() if name.lower() not in replaced} | added
 
 
-def request_body(call: ModelCall, *, usage: bool = True) -> dict[str, Any]:
+def request_body(call: ModelCall) -> dict[str, Any]:
     """The JSON body, in the order the app sends it. ``target.body`` is merged over the top level last."""
     target = call.target
     body: dict[str, Any] = {"model": target.wire_model}
     limit = call.max_output_tokens if call.max_output_tokens is not None else target.max_output_tokens
     if limit is not None:
-        body[limit_name(target)] = limit
+        body[limit_name(call)] = limit
     temperature = call.temperature if call.temperature is not None else target.temperature
     optional = {
         "temperature": temperature,
@@ -140,8 +113,7 @@ def request_body(call: ModelCall, *, usage: bool = True) -> dict[str, Any]:
         body["response_format"] = response_format(call.response_format)
     if call.thinking is not None and target.reasoning == "effort":
         body["reasoning_effort"] = call.thinking
-    if usage:
-        body.update(_ASKS_FOR_USAGE)
+    body.update(_ASKS_FOR_USAGE)
     body.update({_snake(name): value for name, value in call.provider_options.items() if value is not None})
     body.update(target.body)
     return body
@@ -152,8 +124,14 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda letter: "_" + letter[0].lower(), name)
 
 
-def limit_name(target: Target) -> str:
-    """``max_completion_tokens`` for OpenAI's newer models on OpenAI and Azure, ``max_tokens`` for everybody else."""
+def limit_name(call: ModelCall) -> str:
+    """``max_completion_tokens`` for OpenAI's newer models on OpenAI and Azure and for whoever refuses ``max_tokens``,
+    which is the name for everybody else."""
+    target = call.target
+    if "max_tokens" in call.without:
+        return "max_completion_tokens"
+    if "max_completion_tokens" in call.without:
+        return "max_tokens"
     by_openai = target.route == "direct" and target.provider in ("openai", "azure")
     return "max_completion_tokens" if by_openai and _NEW_LIMIT_NAME.match(target.wire_model) else "max_tokens"
 

@@ -205,7 +205,7 @@ class RoutedStream:
             return False
         if alone:
             return True
-        waits_long = (error.retry_after_ms or 0) > LONGEST_RETRY_AFTER_MS
+        waits_long = (error.retry_after_ms or 0) >= LONGEST_RETRY_AFTER_MS
         return not waits_long and not self._router.breaker.is_open(circuit_of(target))
 
     def _may_go_on(self, index: int) -> bool:

@@ -187,3 +187,22 @@ async def test_what_is_no_answer_at_all_is_handed_on(place: Installation) -> Non
         assert await host.request("chat:stream", place.stream_params(chat, model=model, files=[])) == chat
         (end,) = host.terminals(chat)
     assert [a.get("code") for a in end["attempts"]] == ["MODEL_UNAVAILABLE", None]
+
+
+async def test_a_model_that_refuses_parameters_is_asked_without_them(place: Installation) -> None:
+    """Once; the next chat knows it, and none of it shows as an attempt."""
+    sentences = (
+        "Unsupported value: 'temperature' does not support 0 with this model.",
+        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+    )
+    refusals = [Answer.json({"error": {"message": sentence}}, status=400) for sentence in sentences]
+    place.provider.answer("/grok/chat/completions", *refusals, Answer.stream(openai_chat_stream(["Hello"])))
+    async with memory_host(place.folder, environment(place), **PATCH) as host:
+        for chat in (place.chat(), place.chat()):
+            params = place.stream_params(chat, model={"provider": "grok", "name": "grok-beta"}, files=[])
+            assert await host.request("chat:stream", params) == chat, host.terminals(chat)
+            assert [a["outcome"] for a in host.terminals(chat)[0]["attempts"]] == ["ok"]
+    assert len(place.provider.requests) == 4
+    known = place.provider.last().json
+    assert known["max_completion_tokens"] == 32_000
+    assert not {"temperature", "max_tokens"} & known.keys()

@@ -255,6 +255,12 @@ def test_the_message_is_the_vendors_own_sentence(status: int, body: Any, message
     ("status", "message", "code"),
     [
         (400, "ExceededBudget: Crossed budget for provider", Code.INSUFFICIENT_CREDITS),
+        (422, "Budget has been exceeded! Key=team Current cost: 2.0, Max budget: 1.0", Code.INSUFFICIENT_CREDITS),
+        (
+            429,
+            "No deployments available - crossed budget: Exceeded budget for deployment model_name: gpt-4.1",
+            Code.INSUFFICIENT_CREDITS,
+        ),
         (401, "Authentication Error, LiteLLM Virtual Key expected. Received=abc", Code.AUTHENTICATION_FAILED),
         (
             429,
@@ -296,6 +302,9 @@ def test_an_html_page_is_named_by_its_title() -> None:
         ({"retry-after-ms": "250", "retry-after": "7"}, {}, 250),
         ({"retry-after": "Tue, 24 Nov 2026 10:00:30 GMT"}, {}, 30_000),
         ({"retry-after": "Tue, 24 Nov 2026 09:00:00 GMT"}, {}, 0),
+        ({"retry-after": "Tue, 24 Nov 2026 10:05:30 GMT", "date": "Tue, 24 Nov 2026 10:05:00 GMT"}, {}, 30_000),
+        ({"llm_provider-retry-after": "7"}, {}, 7_000),
+        ({"llm_provider-retry-after-ms": "250"}, {}, 250),
         ({"retry-after": "soon"}, {}, None),
         ({"retry-after": "-3"}, {}, 0),
         ({"retry-after": "nan"}, {}, None),

@@ -302,8 +302,9 @@ async def test_a_prompt_that_is_too_long_goes_to_a_larger_window_only() -> None:
     assert bench.engine.models() == ["m", "large"]
 
 
-async def test_a_long_retry_after_hands_over_at_once_when_there_is_somebody() -> None:
-    limited = failure(ErrorCode.RATE_LIMIT_EXCEEDED, status=429, retry_after_ms=3_600_000)
+@pytest.mark.parametrize("asked_ms", [60_000, 3_600_000])
+async def test_a_long_retry_after_hands_over_at_once_when_there_is_somebody(asked_ms: int) -> None:
+    limited = failure(ErrorCode.RATE_LIMIT_EXCEEDED, status=429, retry_after_ms=asked_ms)
     bench = Bench(ScriptedEngine(m=[[limited]], other=[ANSWER]))
     await bench.text(target("m"), target("other", "google"))
     assert bench.clock.slept == []

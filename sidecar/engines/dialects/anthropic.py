@@ -28,6 +28,7 @@ from sidecar.engines.dialects.limits import (
 )
 from sidecar.engines.exchange import PreparedRequest, endpoint
 from sidecar.engines.openai_compatible import with_target_headers
+from sidecar.engines.refusals import without
 
 VERSION: Final = "2023-06-01"
 DEFAULT_MAX_TOKENS: Final = 4096
@@ -45,7 +46,7 @@ def prepare(call: ModelCall) -> PreparedRequest:
     return PreparedRequest(
         url=endpoint(target.base_url, "/messages", target.query),
         headers=with_target_headers(headers, call),
-        body=encode(body(call)),
+        body=encode(without(body(call), call.without)),
     )
 
 

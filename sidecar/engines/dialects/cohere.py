@@ -11,6 +11,7 @@ from sidecar.engines.base import ModelCall
 from sidecar.engines.body import encode
 from sidecar.engines.dialects.limits import given, output_limit, temperature
 from sidecar.engines.exchange import PreparedRequest, endpoint
+from sidecar.engines.refusals import without
 
 
 def prepare(call: ModelCall) -> PreparedRequest:
@@ -18,7 +19,7 @@ def prepare(call: ModelCall) -> PreparedRequest:
     return PreparedRequest(
         url=endpoint(call.target.base_url, "/chat", call.target.query),
         headers=openai_compatible.request_headers(call),
-        body=encode(body(call)),
+        body=encode(without(body(call), call.without)),
     )
 
 

@@ -23,6 +23,7 @@ from sidecar.engines.body import encode
 from sidecar.engines.dialects.limits import arguments_object, given, output_limit, temperature
 from sidecar.engines.exchange import PreparedRequest, endpoint
 from sidecar.engines.openai_compatible import with_target_headers
+from sidecar.engines.refusals import without
 
 THINKING_TOKENS: Final[dict[ThinkingLevel, int]] = {"low": 1000, "medium": 4000, "high": -1}
 """The user's thinking setting (app contract 10); -1 lets the model decide."""
@@ -46,7 +47,7 @@ def prepare(call: ModelCall) -> PreparedRequest:
     return PreparedRequest(
         url=endpoint(target.base_url, path, {"alt": "sse", **target.query}),
         headers=with_target_headers(headers, call),
-        body=encode(body(call)),
+        body=encode(without(body(call), call.without)),
     )
 
 

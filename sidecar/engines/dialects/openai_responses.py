@@ -11,6 +11,7 @@ from sidecar.engines.body import encode
 from sidecar.engines.dialects.limits import given, output_limit, snake_case, temperature
 from sidecar.engines.exchange import PreparedRequest, endpoint
 from sidecar.engines.openai_compatible import file_url, request_headers
+from sidecar.engines.refusals import without
 
 _REASONING_MODEL: Final = re.compile(r"^(?:o\d|gpt-5(?!.*-chat)|codex-|computer-use)")
 """Models that take no temperature and read ``developer`` for ``system`` (app contract 10)."""
@@ -21,7 +22,7 @@ def prepare(call: ModelCall) -> PreparedRequest:
     return PreparedRequest(
         url=endpoint(call.target.base_url, "/responses", call.target.query),
         headers=request_headers(call),
-        body=encode(body(call)),
+        body=encode(without(body(call), call.without)),
     )
 
 

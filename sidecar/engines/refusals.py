@@ -1,0 +1,159 @@
+"""What a server refuses to be asked with: read from its sentence, left out of the next request, remembered.
+
+Models differ in what they take, and no list of facts is complete: custom servers, deployments with names of their own,
+organisations that may not have what others may. A refused member of the request costs one more request, once.
+
+Only members that the user's answer does not depend on are left out: sampling, limits, thinking, the wish for usage.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from protocol.errors import ErrorCode
+from sidecar.engines.base import Dialect, Message, ModelCall, Part, Target
+from sidecar.errors import ProviderError
+
+SYSTEM: Final = "system"
+"""Stands for the system role; what was said in it is then said by the user."""
+
+MAX_REFUSALS: Final = 4
+"""Of one call. Servers name one member at a time."""
+
+_LIMIT: Final = re.compile(r"\bmax_(?:completion_)?tokens\b")
+_TOO_LARGE: Final = re.compile(r"too (?:large|high)|at most|less than|exceeds?|maximum", re.IGNORECASE)
+
+_TEMPERATURE: Final = re.compile(r"\btemperature\b", re.IGNORECASE)
+_TOP_P: Final = re.compile(r"\btop_?p\b", re.IGNORECASE)
+_TOP_K: Final = re.compile(r"\btop_?k\b", re.IGNORECASE)
+_THINKING: Final = re.compile(r"\bthinking", re.IGNORECASE)
+_EFFORT: Final = re.compile(r"\breasoning[._ ]effort\b", re.IGNORECASE)
+
+_NAMES: Final[dict[Dialect, dict[str, re.Pattern[str]]]] = {
+    "openai-chat": {
+        "temperature": _TEMPERATURE,
+        "top_p": _TOP_P,
+        "top_k": _TOP_K,
+        "stream_options": re.compile(r"\bstream_options\b|\binclude_usage\b"),
+        "reasoning_effort": _EFFORT,
+        "thinking": _THINKING,
+    },
+    "openai-responses": {
+        "temperature": _TEMPERATURE,
+        "top_p": _TOP_P,
+        "max_output_tokens": re.compile(r"\bmax_output_tokens\b"),
+        "reasoning.effort": _EFFORT,
+        "reasoning.summary": re.compile(r"\breasoning[._ ]summar(?:y|ies)\b", re.IGNORECASE),
+        "reasoning": re.compile(r"['\"`]reasoning['\"`]"),
+    },
+    "anthropic": {"temperature": _TEMPERATURE, "top_p": _TOP_P, "top_k": _TOP_K, "thinking": _THINKING},
+    "google": {
+        "generationConfig.temperature": _TEMPERATURE,
+        "generationConfig.topP": _TOP_P,
+        "generationConfig.topK": _TOP_K,
+        "generationConfig.maxOutputTokens": re.compile(r"\bmax_?output_?tokens\b", re.IGNORECASE),
+        "generationConfig.thinkingConfig": _THINKING,
+    },
+    "cohere": {
+        "temperature": _TEMPERATURE,
+        "p": re.compile(r"\btop_p\b|['\"`]p['\"`]"),
+        "k": re.compile(r"\btop_k\b|['\"`]k['\"`]"),
+        "max_tokens": re.compile(r"\bmax_tokens\b"),
+        "thinking": _THINKING,
+    },
+}
+"""By dialect: members that may go, and how sentences name them."""
+
+_NO_SYSTEM: Final = re.compile(
+    r"'?messages\[\d+\]\.role'? does not support '(?:system|developer)'|developer instruction is not enabled"
+    r"|system (?:role|messages?|prompts?) (?:is |are )?(?:not supported|unsupported|not allowed)"
+    r"|(?:does not|doesn't) support (?:the )?system (?:role|messages?|prompts?|instructions?)",
+    re.IGNORECASE,
+)
+_PARAM: Final = re.compile(r'"param"\s*:\s*"([\w.]{1,60})"')
+
+
+def refused_members(error: ProviderError, dialect: Dialect) -> frozenset[str]:
+    """The members of a request that its refusal names: paths with dots, or ``SYSTEM``. Empty when it is about
+    something else."""
+    if error.status not in (400, 422) or error.code is not ErrorCode.BAD_REQUEST or dialect not in _NAMES:
+        return frozenset()
+    if _NO_SYSTEM.search(error.message):
+        return frozenset({SYSTEM})
+    named = _PARAM.search(error.details or "")
+    sentence = f"{error.message} '{named[1]}'" if named else error.message
+    found = {path for path, name in _NAMES[dialect].items() if name.search(sentence)}
+    if dialect == "openai-chat" and (limit := _LIMIT.search(sentence)):
+        # "Unsupported parameter: 'max_tokens' ... Use 'max_completion_tokens' instead": the first one is meant.
+        too_large = _TOO_LARGE.search(sentence) and "nsupported" not in sentence
+        found |= {"max_tokens", "max_completion_tokens"} if too_large else {limit[0]}
+    return frozenset(found)
+
+
+class Refusals:
+    """What was refused so far, by endpoint and model, for the life of the process."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], frozenset[str]] = {}
+
+    def known(self, call: ModelCall) -> ModelCall:
+        """``call`` without what its model refuses."""
+        return left_out(call, self._known.get(_key(call.target))) if self._known else call
+
+    def learn(self, call: ModelCall, error: ProviderError) -> ModelCall | None:
+        """``call`` without what ``error`` names as well; None when it names nothing that could still go."""
+        refused = refused_members(error, call.target.dialect) - call.without
+        if not refused:
+            return None
+        key = _key(call.target)
+        self._known[key] = self._known.get(key, frozenset()) | refused
+        return left_out(call, refused)
+
+
+def _key(target: Target) -> tuple[str, str]:
+    return target.base_url, target.wire_model
+
+
+def left_out(call: ModelCall, members: frozenset[str] | None) -> ModelCall:
+    """``call`` to be sent without ``members``."""
+    if not members or members <= call.without:
+        return call
+    messages = call.messages
+    if SYSTEM in members and SYSTEM not in call.without:
+        messages = said_by_the_user(messages)
+    return msgspec.structs.replace(call, messages=messages, without=call.without | members)
+
+
+def said_by_the_user(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The system messages' texts at the head of the first user message."""
+    system: tuple[Part, ...] = tuple(part for message in messages if message.role == "system" for part in message.parts)
+    rest = [message for message in messages if message.role != "system"]
+    first = next((index for index, message in enumerate(rest) if message.role == "user"), None)
+    if first is None:
+        return (Message("user", system), *rest) if system else tuple(rest)
+    rest[first] = Message("user", (*system, *rest[first].parts))
+    return tuple(rest)
+
+
+def without(body: dict[str, Any], members: frozenset[str]) -> dict[str, Any]:
+    """``body`` less the members at these paths; an object that is left empty goes as well."""
+    for path in members:
+        body = _without(body, path.split("."))
+    return body
+
+
+def _without(body: dict[str, Any], way: list[str]) -> dict[str, Any]:
+    name, *rest = way
+    if name not in body:
+        return body
+    others = {key: value for key, value in body.items() if key != name}
+    inner = body[name]
+    if not rest:
+        return others
+    if isinstance(inner, Mapping) and (left := _without(dict(inner), rest)):
+        return {key: (left if key == name else value) for key, value in body.items()}
+    return others

@@ -1,0 +1,238 @@
+"""What a server refuses is left out and not asked with again: the sentences are the vendors' own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from sidecar.engines.base import Target
+from sidecar.engines.select import Engines
+from sidecar.errors import ProviderError
+from sidecar.secret import SecretText
+from tests.engines.calls import KEY, call, collect, text_of
+from tests.providers import (
+    Answer,
+    ScriptedProvider,
+    anthropic_stream,
+    cohere_stream,
+    gemini_stream,
+    openai_chat_stream,
+    openai_responses_stream,
+)
+
+pytestmark = pytest.mark.anyio
+
+PATHS = {
+    "openai-chat": "/v1/chat/completions",
+    "openai-responses": "/v1/responses",
+    "anthropic": "/v1/messages",
+    "google": "/v1/models/m:streamGenerateContent",
+    "cohere": "/v1/chat",
+}
+ANSWERS = {
+    "openai-chat": openai_chat_stream(["ok"]),
+    "openai-responses": openai_responses_stream(["ok"]),
+    "anthropic": anthropic_stream(["ok"]),
+    "google": gemini_stream(["ok"]),
+    "cohere": cohere_stream(["ok"]),
+}
+
+
+@pytest.fixture
+async def engines() -> AsyncIterator[Engines]:
+    made = Engines({})
+    yield made
+    await made.aclose()
+
+
+def to(provider: ScriptedProvider, dialect: str = "openai-chat", **overrides: Any) -> Target:
+    model = {"openai-responses": "gpt-5", "google": "m"}.get(dialect, "test-model")
+    values: dict[str, Any] = {
+        "provider": "p",
+        "model": model,
+        "wire_model": model,
+        "dialect": dialect,
+        "base_url": provider.base_url + "/v1",
+        "api_key": SecretText(KEY),
+        "max_output_tokens": 100,
+        "temperature": 0.0,
+        "reasoning": "effort" if dialect.startswith("openai") else "budget",
+    }
+    return Target(**{**values, **overrides})
+
+
+def openai(message: str, **more: Any) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "invalid_request_error", **more}}
+
+
+REFUSALS: list[tuple[str, str, int, Any, str]] = [
+    (
+        "temperature, OpenAI", "openai-chat", 400,
+        openai(
+            "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is "
+            "supported.", param="temperature", code="unsupported_value",
+        ),
+        "temperature",
+    ),
+    (
+        "max_tokens, OpenAI", "openai-chat", 400,
+        openai(
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' "
+            "instead.", param="max_tokens", code="unsupported_parameter",
+        ),
+        "max_tokens",
+    ),
+    (
+        "stream_options, FastAPI", "openai-chat", 422,
+        {"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"],
+                     "msg": "Extra inputs are not permitted"}]},
+        "stream_options",
+    ),
+    (
+        "thinking, LiteLLM", "openai-chat", 400,
+        openai("litellm.UnsupportedParamsError: openai does not support parameters: ['thinking'], for model=m. To drop "
+               "these, set `litellm.drop_params=True`"),
+        "thinking",
+    ),
+    (
+        "reasoning_effort", "openai-chat", 400,
+        openai("Unrecognized request argument supplied: reasoning_effort"),
+        "reasoning_effort",
+    ),
+    (
+        "summaries of an unverified organisation", "openai-responses", 400,
+        openai("Your organization must be verified to generate reasoning summaries.", param="reasoning.summary",
+               code="unsupported_value"),
+        "reasoning.summary",
+    ),
+    (
+        "max_output_tokens", "openai-responses", 400,
+        openai("Unsupported parameter: 'max_output_tokens' is not supported with this model."),
+        "max_output_tokens",
+    ),
+    (
+        "thinking, Anthropic", "anthropic", 400,
+        {"type": "error", "error": {"type": "invalid_request_error",
+                                    "message": "thinking: this model does not support extended thinking"}},
+        "thinking",
+    ),
+    (
+        "thinking, Gemini", "google", 400,
+        [{"error": {"code": 400, "message": "Unable to submit request because thinking_budget is not supported by this "
+                    "model.", "status": "INVALID_ARGUMENT"}}],
+        "generationConfig.thinkingConfig",
+    ),
+    (
+        "temperature, Cohere", "cohere", 422,
+        {"message": "temperature is not supported by this model"},
+        "temperature",
+    ),
+]  # fmt: skip
+
+
+def has(body: dict[str, Any], path: str) -> bool:
+    *way, last = path.split(".")
+    for name in way:
+        body = body.get(name, {})
+    return last in body
+
+
+@pytest.mark.parametrize(
+    ("dialect", "refusal", "path"),
+    [(dialect, Answer.json(body, status=status), path) for _, dialect, status, body, path in REFUSALS],
+    ids=[case[0] for case in REFUSALS],
+)
+async def test_what_is_refused_is_left_out_at_once_and_from_then_on(
+    engines: Engines, provider: ScriptedProvider, dialect: str, refusal: Answer, path: str
+) -> None:
+    provider.answer(PATHS[dialect], refusal, Answer.stream(ANSWERS[dialect]))
+    extras = {"thinking": {"type": "enabled"}} if (dialect, path) == ("openai-chat", "thinking") else {}
+    asked = call(to(provider, dialect, body=extras), thinking="low")
+    for _ in range(2):
+        assert text_of(await collect(engines, asked)) == "ok"
+    first, second, third = [request.json for request in provider.requests]
+    assert has(first, path)
+    assert not has(second, path)
+    assert third == second, "what was learned is kept"
+
+
+async def test_a_limit_goes_under_its_other_name_and_then_not_at_all(
+    engines: Engines, provider: ScriptedProvider
+) -> None:
+    refusals = [Answer.json(openai(f"Unsupported parameter: '{name}'"), status=400)
+                for name in ("max_tokens", "max_completion_tokens")]  # fmt: skip
+    provider.answer(PATHS["openai-chat"], *refusals, Answer.stream(ANSWERS["openai-chat"]))
+    assert text_of(await collect(engines, call(to(provider)))) == "ok"
+    limits = [
+        {name: value for name, value in request.json.items() if name.startswith("max")} for request in provider.requests
+    ]
+    assert limits == [{"max_tokens": 100}, {"max_completion_tokens": 100}, {}]
+
+
+async def test_a_limit_that_is_too_large_is_left_to_the_server(engines: Engines, provider: ScriptedProvider) -> None:
+    refusal = openai("max_tokens is too large: 100. This model supports at most 50 completion tokens.")
+    provider.answer(PATHS["openai-chat"], Answer.json(refusal, status=400), Answer.stream(ANSWERS["openai-chat"]))
+    assert text_of(await collect(engines, call(to(provider)))) == "ok"
+    assert not {"max_tokens", "max_completion_tokens"} & provider.last().json.keys()
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sentence"),
+    [
+        ("openai-chat", "Unsupported value: 'messages[0].role' does not support 'system' with this model."),
+        ("openai-chat", "System role not supported"),
+        ("google", "Developer instruction is not enabled for models/gemma-3-27b-it"),
+    ],
+)
+async def test_a_model_without_a_system_role_is_told_by_the_user(
+    engines: Engines, provider: ScriptedProvider, dialect: str, sentence: str
+) -> None:
+    refusal = Answer.json(openai(sentence), status=400)
+    provider.answer(PATHS[dialect], refusal, Answer.stream(ANSWERS[dialect]))
+    assert text_of(await collect(engines, call(to(provider, dialect)))) == "ok"
+    body = provider.last().json
+    if dialect == "google":
+        assert "systemInstruction" not in body
+        assert body["contents"] == [{"role": "user", "parts": [{"text": "Be brief."}, {"text": "Hi"}]}]
+    else:
+        assert body["messages"] == [{"role": "user", "content": "Be brief.\nHi"}]
+
+
+async def test_every_refusal_of_one_model_is_its_own(engines: Engines, provider: ScriptedProvider) -> None:
+    refusal = Answer.json(openai("Unsupported parameter: 'temperature'"), status=400)
+    provider.answer(PATHS["openai-chat"], refusal, Answer.stream(ANSWERS["openai-chat"]))
+    await collect(engines, call(to(provider)))
+    await collect(engines, call(to(provider, wire_model="another-model")))
+    assert ["temperature" in request.json for request in provider.requests] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (400, "Unsupported parameter: 'messages'"),
+        (400, "The image is too large."),
+        (403, "You may not set a temperature."),
+        (500, "temperature sensor broke"),
+    ],
+)
+async def test_other_errors_are_errors(
+    engines: Engines, provider: ScriptedProvider, status: int, sentence: str
+) -> None:
+    provider.answer(PATHS["openai-chat"], Answer.json(openai(sentence), status=status))
+    with pytest.raises(ProviderError):
+        await collect(engines, call(to(provider)))
+    assert len(provider.requests) == 1
+
+
+async def test_a_server_that_refuses_what_is_not_there_is_asked_once_more_at_most(
+    engines: Engines, provider: ScriptedProvider
+) -> None:
+    provider.answer(PATHS["openai-chat"], Answer.json(openai("Unsupported parameter: 'temperature'"), status=400))
+    with pytest.raises(ProviderError, match="temperature"):
+        await collect(engines, call(to(provider)))
+    assert len(provider.requests) == 2
+    with pytest.raises(ProviderError, match="temperature"):
+        await collect(engines, call(to(provider, temperature=None)))
+    assert len(provider.requests) == 3

@@ -1,0 +1,30 @@
+"""One proxy for all tests of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.dev import proxy_python
+from tests.litellm_proxy.proxy import LitellmProxy, NotAvailable, running
+
+
+@pytest.fixture(scope="session")
+def litellm_python() -> Path:
+    """The interpreter of the proxy's environment, made at the first run."""
+    try:
+        return proxy_python()
+    except (SystemExit, OSError) as error:
+        pytest.skip(f"no environment for the LiteLLM proxy (python3 scripts/dev.py proxy says why): {error}")
+
+
+@pytest.fixture(scope="session")
+def proxy(litellm_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LitellmProxy]:
+    """The running proxy."""
+    try:
+        with running(litellm_python, tmp_path_factory.mktemp("litellm-proxy")) as started:
+            yield started
+    except NotAvailable as error:
+        pytest.skip(f"the LiteLLM proxy did not start here: {error}")
