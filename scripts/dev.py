@@ -36,6 +36,8 @@ STAMP = VENV / ".installed"
 PROXY_VENV = ROOT / ".venv-proxy"
 PROXY_LOCK = ROOT / "requirements-proxy.lock"
 SUPPORTED = ((3, 11), (3, 14))
+CANNOT_FREEZE = 3
+"""What ``scripts/freeze.py`` says where PyInstaller cannot run."""
 PRODUCT = ["sidecar", "protocol"]
 CODE = [*PRODUCT, "tests", "scripts"]
 
@@ -67,16 +69,26 @@ def main(arguments: list[str]) -> int:
 
 
 def test(rest: list[str]) -> int:
-    """Lint, types, then the suite; with arguments, only what they name. ``--frozen`` adds the frozen binaries."""
+    """Lint, types, then the suite, with the frozen binaries in it; with arguments, only what they name.
+
+    The binaries are built when dist/ is not of these sources. Usually a few sessions are replayed on them;
+    ``--frozen``: every one, and the binaries are tested whatever else is named.
+    """
+    whole = "--frozen" in rest
+    rest = [argument for argument in rest if argument != "--frozen"]
     environment = dict(os.environ)
-    if "--frozen" in rest:
-        rest = [argument for argument in rest if argument != "--frozen"]
-        environment["SCALIX_TEST_FROZEN"] = "1"
     if not rest:
         for step in (lint, types):
             code = step([])
             if code:
                 return code
+    if whole or not rest:
+        heading("freeze")
+        code = tool("python", "scripts/freeze.py", "--if-changed")
+        if code not in (0, CANNOT_FREEZE):
+            return code
+        if code == 0:
+            environment["SCALIX_TEST_FROZEN"] = "whole" if whole else "smoke"
     heading("tests")
     return run([str(PYTHON), "-m", "pytest", *rest], environment)
 

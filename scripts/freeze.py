@@ -2,6 +2,7 @@
 """The frozen sidecar: ``dist/scalix-sidecar`` (one file), ``dist/onedir/scalix-sidecar/``, ``dist/manifest.json``.
 
 python3 scripts/dev.py freeze                build both
+python3 scripts/dev.py freeze --if-changed   build both unless dist/ is of these sources; exit code 3: impossible here
 python3 scripts/dev.py freeze --check        build twice and compare every byte
 python3 scripts/dev.py freeze --measure      start-up, size and memory of what is in dist/, beside the checkout
 python3 scripts/dev.py freeze --variants     build and time the one file in the ways that were compared
@@ -36,14 +37,32 @@ VARIANTS = {
     "start set compressed": {"stored": False},
     "everything unpacked at start": {"late": False, "stored": False},
 }
-INPUTS = ["pyinstaller.spec", "scripts/hooks", "requirements.lock", "sidecar", "protocol"]
+INPUTS = ["pyinstaller.spec", "scripts/freeze.py", "scripts/hooks", "requirements.lock", "sidecar", "protocol"]
 NOT_INPUT = {"__pycache__", "typescript", "node_modules"}
+CANNOT = 3
+"""Exit code of ``--if-changed`` where this machine has not what PyInstaller needs."""
+PROBE = """
+import json, sys
+from sidecar.app import Application
+
+def report(self):
+    start = set(sys.modules)
+    from sidecar.certificates import import_client
+    import_client()
+    print("MODULES", json.dumps([sorted(start), sorted(set(sys.modules) - start)]), file=sys.stderr, flush=True)
+
+Application._start_background = report
+from sidecar.__main__ import main
+main()
+"""
+"""A sidecar that tells what is imported when ``initialize`` is answered, and what a first chat adds to that."""
 
 
 def main(arguments: list[str]) -> int:
     """Build or measure; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="build twice and compare every byte")
+    parser.add_argument("--if-changed", action="store_true", help="build only what is not of these sources")
     parser.add_argument("--measure", action="store_true", help="measure what is in dist/")
     parser.add_argument("--variants", action="store_true", help="build and time the compared ways")
     parser.add_argument("--runs", type=int, default=15, metavar="N", help="starts per program (default 15)")
@@ -58,8 +77,43 @@ def main(arguments: list[str]) -> int:
         return 0
     if options.variants:
         return _variants(options.runs)
+    if options.if_changed:
+        if (reason := reason_not_to_build()) is not None:
+            sys.stdout.write(f"skipped: the binaries are neither built nor tested here: {reason}\n")
+            return CANNOT
+        if is_current():
+            sys.stdout.write(f"build {build_id()} is there\n")
+            return 0
     _write_manifest(build(DIST))
     return _check() if options.check else 0
+
+
+# --- whether to build ------------------------------------------------------------------------------------------------
+
+
+def is_current() -> bool:
+    """Whether dist/ holds both binaries of exactly these sources."""
+    try:
+        built = json.loads((DIST / "manifest.json").read_text())["build"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return built == build_id() and ONEFILE.is_file() and ONEDIR.is_file()
+
+
+def reason_not_to_build() -> str | None:
+    """What PyInstaller needs and this machine has not; None when it can build."""
+    try:
+        from PyInstaller.depend.bindepend import get_python_library_path
+        from PyInstaller.exceptions import PythonLibraryNotFoundError
+    except ImportError as error:
+        return f"PyInstaller cannot be imported ({error})"
+    try:
+        get_python_library_path()
+    except PythonLibraryNotFoundError:
+        return "this Python has no shared library (build it with --enable-shared)"
+    tools = ("ldd", "objdump", "objcopy", "strip") if sys.platform.startswith("linux") else ()
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    return f"{', '.join(missing)} not installed" if missing else None
 
 
 # --- building ------------------------------------------------------------------------------------------------------
@@ -73,11 +127,7 @@ def build(dist: Path, *, late: bool = True, stored: bool = True) -> str:
     stamp = BUILD / "_frozen_build.py"
     stamp.write_text(f'"""Written by scripts/freeze.py."""\n\nBUILD_ID = "{identity}"\n')
     plan = BUILD / "plan.json"
-    plan.write_text(
-        json.dumps(
-            {"build": str(stamp), "needed_at_start": sorted(modules_of_a_start()), "late": late, "stored": stored}
-        )
-    )
+    plan.write_text(json.dumps({"build": str(stamp), "late": late, "stored": stored, **imported_modules()}))
     environment = {
         **os.environ,
         "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", EPOCH),
@@ -115,23 +165,18 @@ def _inputs() -> Iterator[Path]:
         )
 
 
-def modules_of_a_start() -> set[str]:
-    """Modules that are imported until ``initialize`` is answered: asked of the checkout itself."""
+def imported_modules() -> dict[str, list[str]]:
+    """Module names: ``needed_at_start``, imported until ``initialize`` is answered, and ``needed_soon``, which a first
+    chat adds. Asked of the checkout itself."""
     line = '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":1}}\n'
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-X", "importtime", "-m", "sidecar", "serve", "--user-data", folder]
-        with subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdin
-            assert process.stdout
-            process.stdin.write(line)
-            process.stdin.flush()
-            answer = process.stdout.readline()
-            _, log = process.communicate(timeout=60)
-    if '"result"' not in answer:
-        raise SystemExit(f"the checkout does not start: {log[-2000:]}")
-    return {line.rpartition("|")[2].strip() for line in log.splitlines() if line.startswith("import time:")}
+        command = [sys.executable, "-c", PROBE, "serve", "--user-data", folder]
+        done = subprocess.run(command, cwd=ROOT, input=line, capture_output=True, text=True, timeout=60, check=False)
+    for said in done.stderr.splitlines():
+        if said.startswith("MODULES "):
+            start, soon = json.loads(said.removeprefix("MODULES "))
+            return {"needed_at_start": start, "needed_soon": soon}
+    raise SystemExit(f"the checkout does not start: {done.stderr[-2000:]}")
 
 
 # --- what came out -------------------------------------------------------------------------------------------------

@@ -71,7 +71,10 @@ def import_client() -> ModuleType:
     It makes two contexts when it is imported, and reads the system's certificates for each: 40 ms before the first
     word of a first chat, and 2 MB, for contexts that no call of ours uses. Without certificates they trust nobody. So
     every HTTPS call brings its ``tls_context``, and whoever lets aiohttp use its own calls ``read_certificates`` first.
+
+    The lists of its signals, which are short and seldom read, do not have to be in C++: 1 MB, with that library.
     """
+    os.environ.setdefault("FROZENLIST_NO_EXTENSIONS", "1")
     with _importing, _certificates_unread():
         import aiohttp
     return aiohttp

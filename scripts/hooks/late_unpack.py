@@ -26,6 +26,8 @@ COOKIE = struct.Struct("!8sIIII64s")
 COOKIE_MAGIC = b"MEI\014\013\012\013\016"
 ENTRY = struct.Struct("!IIIIBc")
 TAIL_BYTES = 1 << 16
+PIECE_BYTES = 1 << 16
+"""Unpacked at a time: memory that was asked for at once is not always given back."""
 
 
 class LateUnpack:
@@ -62,13 +64,21 @@ class LateUnpack:
     def _write(self, target: str, offset: int, length: int, deflated: bool) -> None:
         if os.path.exists(target):
             return
-        with open(self._archive, "rb") as archive:
-            archive.seek(offset)
-            data = archive.read(length)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         partial = f"{target}.part"
-        with open(partial, "wb") as file:
-            file.write(zlib.decompress(data) if deflated else data)
+        inflate = zlib.decompressobj() if deflated else None
+        with open(self._archive, "rb") as archive, open(partial, "wb") as file:
+            archive.seek(offset)
+            while length > 0 and (data := archive.read(min(length, PIECE_BYTES))):
+                length -= len(data)
+                if inflate is None:
+                    file.write(data)
+                    continue
+                while data:
+                    file.write(inflate.decompress(data, PIECE_BYTES))
+                    data = inflate.unconsumed_tail
+        if length:
+            raise OSError(f"{self._archive} is cut off")
         os.replace(partial, target)
 
 

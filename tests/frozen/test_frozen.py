@@ -1,7 +1,7 @@
 """The frozen binaries in ``dist/`` (``python3 scripts/dev.py freeze``): the same program, whole, and nothing left over.
 
-Runs with ``SCALIX_TEST_FROZEN=1`` (``scripts/dev.py test --frozen``). Any other test of a spawned sidecar runs on a
-binary too: ``pytest --sidecar dist/scalix-sidecar tests/process``.
+``scripts/dev.py test`` builds them and runs this (``tests/frozen/binaries.py``). Any other test of a spawned sidecar
+runs on a binary too: ``pytest --sidecar dist/scalix-sidecar tests/process``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -22,31 +21,17 @@ import anyio.to_thread
 import psutil
 import pytest
 
+from tests.frozen.binaries import ONE_FILE, ROOT, needs_binaries
 from tests.host import TIMEOUT_S, ProcessHost, clean_environment, process_host
 from tests.installation import Installation, installation
 from tests.providers.server import Answer, Pause
 from tests.providers.streams import anthropic_stream, openai_chat_stream
 
-ROOT = Path(__file__).resolve().parents[2]
-SUFFIX = ".exe" if sys.platform == "win32" else ""
-ONE_FILE = ROOT / "dist" / f"scalix-sidecar{SUFFIX}"
-ONE_FOLDER = ROOT / "dist" / "onedir" / "scalix-sidecar" / f"scalix-sidecar{SUFFIX}"
 PATCH = {"capabilities": {"chunks": "patch"}}
 KEY = "sk-ant-" + "k" * 30
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.frozen,
-    pytest.mark.skipif(os.environ.get("SCALIX_TEST_FROZEN") != "1", reason="SCALIX_TEST_FROZEN=1 runs them"),
-]
+pytestmark = [pytest.mark.anyio, *needs_binaries]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-
-
-@pytest.fixture(params=[ONE_FILE, ONE_FOLDER], ids=["one-file", "one-folder"])
-def binary(request: pytest.FixtureRequest) -> Path:
-    path: Path = request.param
-    assert path.is_file(), "build it first: python3 scripts/dev.py freeze"
-    return path
 
 
 @pytest.fixture
@@ -228,11 +213,20 @@ def test_the_binaries_are_as_small_as_promised() -> None:
     assert manifest["onedir"]["bytes"] <= 105_000_000
 
 
-async def test_memory_stays_small_until_litellm_is_needed(binary: Path, temporary: Path, tmp_path: Path) -> None:
-    async with process_host(tmp_path, environment(temporary), command=[str(binary)]) as host:
+async def test_memory_stays_small_until_litellm_is_needed(binary: Path, temporary: Path, place: Installation) -> None:
+    place.answers("Hel", "lo")
+
+    def resident() -> int:
+        return max(process.memory_info().rss for process in family(host))
+
+    async with process_host(place.folder, environment(temporary), command=[str(binary)]) as host:
         await host.initialize()
-        resident = max(process.memory_info().rss for process in family(host))
-    assert resident < 45_000_000
+        at_first = resident()
+        chat = place.chat()
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        after_a_chat = resident()
+    assert at_first < 45_000_000
+    assert after_a_chat < 52_000_000  # docs/packaging.md says what is in it
 
 
 async def test_only_what_the_handshake_needs_is_unpacked_at_the_start(temporary: Path, tmp_path: Path) -> None:
