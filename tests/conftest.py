@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
+
+from scripts.dev import proxy_python
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,3 +25,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def anyio_backend() -> str:
     """The sidecar runs on asyncio: its HTTP client does."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def litellm_python() -> Path:
+    """The interpreter of the proxy's environment, made at the first run."""
+    try:
+        return proxy_python()
+    except (SystemExit, OSError) as error:
+        pytest.skip(f"no environment for the LiteLLM proxy (python3 scripts/dev.py proxy says why): {error}")

@@ -7,17 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.dev import proxy_python
 from tests.litellm_proxy.proxy import LitellmProxy, NotAvailable, running
-
-
-@pytest.fixture(scope="session")
-def litellm_python() -> Path:
-    """The interpreter of the proxy's environment, made at the first run."""
-    try:
-        return proxy_python()
-    except (SystemExit, OSError) as error:
-        pytest.skip(f"no environment for the LiteLLM proxy (python3 scripts/dev.py proxy says why): {error}")
 
 
 @pytest.fixture(scope="session")
