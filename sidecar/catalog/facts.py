@@ -6,6 +6,7 @@ Facts of the built-in models are data in ``catalog.builtin``; those of every oth
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
@@ -49,6 +50,7 @@ _BY_NAME: Final[tuple[tuple[re.Pattern[str], ModelFacts], ...]] = (
 """Beginnings of model names, without the vendor's part; the first match counts."""
 
 
+@lru_cache(maxsize=1024)
 def infer_facts(name: str) -> ModelFacts:
     """Facts of a model that is not in the catalogue, from the last part of its name.
 

@@ -38,6 +38,9 @@ HISTORY_ENTRIES: Final = 2_000
 WAIT_S: Final = 1.0
 """How long advice waits for a locked database, and for local servers to list their models."""
 
+LOCAL_FRESH_S: Final = 10.0
+"""How long advice goes by what the local servers listed last."""
+
 _SHARED_DOORS: Final = frozenset({"proxy", "engine", "gateway"})
 """Routes whose key is not the provider's own."""
 
@@ -71,6 +74,7 @@ class ModelAdvisor:
         self._prompt_tokens = prompt_tokens
         self._record = TrackRecord()
         self._keys: dict[str, SecretText] = {}
+        self._running: tuple[float, Sequence[LocalModel]] | None = None
         self._ready = False
         ledger.listeners.append(self._observe)
         ledger.on_cleared.append(self._forget)
@@ -110,10 +114,7 @@ class ModelAdvisor:
         settings = routing_settings(await self._settings.load(), ask_mode=False)
         catalog = await catalog_snapshot(self._catalog)
         self._see_keys(self._usable_keys(settings, catalog))
-        running: Sequence[LocalModel] = ()
-        if local:
-            with anyio.move_on_after(WAIT_S):
-                running = await self._local_models()
+        running = await self._running_here() if local else ()
         return usable_options(
             settings,
             catalog,
@@ -122,6 +123,15 @@ class ModelAdvisor:
             local=running,
             down=self._down(),
         )
+
+    async def _running_here(self) -> Sequence[LocalModel]:
+        now = anyio.current_time()
+        if self._running is None or now - self._running[0] > LOCAL_FRESH_S:
+            with anyio.move_on_after(WAIT_S) as waiting:
+                self._running = now, await self._local_models()
+            if waiting.cancelled_caught:
+                return ()
+        return () if self._running is None else self._running[1]
 
     def in_order(self, targets: Sequence[Target]) -> tuple[Target, ...]:
         """The candidates of ``auto``, best first; whatever the user chose himself keeps its place."""

@@ -8,11 +8,12 @@ from typing import TypeVar
 from msgspec import UNSET, UnsetType
 
 from protocol.language_models import LanguageModelProvider
-from sidecar.catalog.builtin import PROVIDERS, builtin_models, builtin_provider
+from sidecar.catalog.builtin import PROVIDERS, builtin_model, builtin_models, builtin_provider
 from sidecar.catalog.catalog import Catalog, CustomRows
 from sidecar.catalog.custom import provider_result
 from sidecar.catalog.facts import ModelFacts, infer_facts
 from sidecar.routing.inputs import ModelInfo, ProviderInfo
+from sidecar.store.language_models import CustomModel
 
 T = TypeVar("T")
 
@@ -22,6 +23,12 @@ class CatalogSnapshot:
 
     def __init__(self, custom: CustomRows) -> None:
         self._custom = custom
+        self._rows: dict[str | None, list[CustomModel]] = {}
+        self._first: dict[tuple[str | None, str], CustomModel] = {}
+        """By provider and api name, the first row of that name."""
+        for row in custom.models:
+            self._rows.setdefault(row.provider_id, []).append(row)
+            self._first.setdefault((row.provider_id, row.api_name), row)
 
     def provider(self, provider_id: str) -> ProviderInfo | None:
         """The provider, or None when no such id is listed."""
@@ -33,14 +40,16 @@ class CatalogSnapshot:
 
     def model(self, provider_id: str, name: str, custom_model_id: int | None) -> ModelInfo | None:
         """The custom row with that id first, else the first of that name, built-in ones first (app contract 6)."""
-        rows = [row for row in self._custom.models if row.provider_id == provider_id]
-        chosen = next((row for row in rows if custom_model_id is not None and row.id == custom_model_id), None)
+        chosen: CustomModel | None = None
+        if custom_model_id is not None:
+            rows = self._rows.get(provider_id, ())
+            chosen = next((row for row in rows if row.id == custom_model_id), None)
         if chosen is None:
-            builtin = next((model for model in builtin_models(provider_id) if model.api_name == name), None)
+            builtin = builtin_model(provider_id, name)
             if builtin is not None:
                 limits = (builtin.max_output_tokens, builtin.context_window)
                 return _model_info(limits, builtin.temperature, builtin.facts)
-            chosen = next((row for row in rows if row.api_name == name), None)
+            chosen = self._first.get((provider_id, name))
         if chosen is None:
             return None
         return _model_info((chosen.max_output_tokens, chosen.context_window), None, infer_facts(chosen.api_name))
@@ -51,7 +60,7 @@ class CatalogSnapshot:
 
     def model_names(self, provider_id: str) -> Sequence[str]:
         """The api names of a provider's models, in catalogue order."""
-        custom = [row.api_name for row in self._custom.models if row.provider_id == provider_id]
+        custom = [row.api_name for row in self._rows.get(provider_id, ())]
         return [*(model.api_name for model in builtin_models(provider_id)), *custom]
 
 

@@ -6,7 +6,7 @@ rules of their own here. Local models are those their servers list.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable
 from itertools import zip_longest
 from typing import Final
 
@@ -18,7 +18,8 @@ from sidecar.catalog.facts import UNKNOWN, ModelFacts, infer_facts
 from sidecar.catalog.prices import ModelData, PriceList
 from sidecar.engines.base import Target
 from sidecar.errors import SidecarError
-from sidecar.routing.inputs import AUTO, CatalogView, Environment, ModelChoice, RoutingSettings
+from sidecar.routing.direct import DEFAULT_CONTEXT_WINDOW
+from sidecar.routing.inputs import AUTO, CatalogView, Environment, ModelChoice, ModelInfo, RoutingSettings
 from sidecar.routing.recommend import ModelOption
 from sidecar.routing.resolve import find_route
 
@@ -39,19 +40,43 @@ def usable_options(
 ) -> list[ModelOption]:
     """Every usable model, in the app's order: each provider's first model, then each one's second ..."""
     alone = msgspec.structs.replace(settings, auto_fallback=False)
-    options = []
-    for choice in _choices(catalog):
-        try:
-            target = find_route(choice, alone, catalog, environ).targets[0]
-        except SidecarError:
-            continue
-        options.append(option_of(target, prices, down, named=choice))
+    columns = [
+        [
+            _option(provider, name, catalog.model(provider, name, None) or ModelInfo(), prices, down, local=on_this)
+            for name in catalog.model_names(provider)
+        ]
+        for provider in catalog.provider_ids()
+        if provider != AUTO and (on_this := _runs_here(provider, alone, catalog, environ)) is not None
+    ]
+    options = [option for row in zip_longest(*columns) for option in row if option is not None]
     return options + [_local(model, down) for model in local]
 
 
-def option_of(target: Target, prices: PriceList, down: Circuits = (), named: ModelChoice | None = None) -> ModelOption:
+def option_of(target: Target, prices: PriceList, down: Circuits = ()) -> ModelOption:
     """A resolved target as something to rank."""
-    provider, name = (target.provider, target.model) if named is None else (named.provider, named.name)
+    info = ModelInfo(
+        max_output_tokens=target.max_output_tokens, context_window=target.context_window, reasoning=target.reasoning
+    )
+    return _option(target.provider, target.model, info, prices, down, local=target.route == "local")
+
+
+def _runs_here(provider: str, settings: RoutingSettings, catalog: CatalogView, environ: Environment) -> bool | None:
+    """Whether a provider's models run on this machine; None when it has none or they cannot be asked.
+
+    What keeps a model from being asked (no key, no address) is the same for all models of its provider.
+    """
+    name = next(iter(catalog.model_names(provider)), None)
+    if name is None:
+        return None
+    try:
+        return find_route(ModelChoice(provider, name), settings, catalog, environ).targets[0].route == "local"
+    except SidecarError:
+        return None
+
+
+def _option(
+    provider: str, name: str, info: ModelInfo, prices: PriceList, down: Circuits, *, local: bool
+) -> ModelOption:
     data = prices.model(provider, name)
     builtin = builtin_model(provider, name)
     facts = builtin.facts if builtin is not None else infer_facts(name)
@@ -59,24 +84,14 @@ def option_of(target: Target, prices: PriceList, down: Circuits = (), named: Mod
         provider=provider,
         name=name,
         display_name=None if builtin is None else builtin.display_name,
-        context_window=target.context_window,
-        max_output_tokens=target.max_output_tokens,
+        context_window=info.context_window or DEFAULT_CONTEXT_WINDOW,
+        max_output_tokens=info.max_output_tokens,
         reads_images=_reads_images(facts, data),
-        reasons=target.reasoning != "none" or bool(data and data.supports_reasoning),
-        local=target.route == "local",
+        reasons=info.reasoning != "none" or bool(data and data.supports_reasoning),
+        local=local,
         usd_per_million=_usd_per_million(data),
         open_circuit=(provider, name) in down,
     )
-
-
-def _choices(catalog: CatalogView) -> Iterator[ModelChoice]:
-    columns: Sequence[Sequence[ModelChoice]] = [
-        [ModelChoice(provider, name) for name in catalog.model_names(provider)]
-        for provider in catalog.provider_ids()
-        if provider != AUTO
-    ]
-    for row in zip_longest(*columns):
-        yield from (choice for choice in row if choice is not None)
 
 
 def _local(model: LocalModel, down: Circuits) -> ModelOption:
