@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -109,19 +111,27 @@ class Analytics:
         self, period: Period, charted: Period, zone: Zone, hourly: bool, warnings: list[str]
     ) -> Snapshot:
         """Sums from the database and from what it does not have yet."""
+        own = self._ledger.zone()  # of the stored days: a period's total is the same in every zone
 
         def read(connection: sqlite3.Connection) -> Snapshot:
             slots = read_hours(connection, zone, charted) if hourly else read_days(connection, zone, charted)
-            models = read_models(connection, zone, period)
+            models = read_models(connection, own, period)
             return Snapshot(models, slots, first_moment(connection, zone), last_moment(connection))
 
         with anyio.move_on_after(WAIT_S):
             await self._ledger.flush()
         unwritten = self._ledger.unwritten()
         found, known = None, set[int]()
+        loop = asyncio.get_running_loop()
         with anyio.move_on_after(WAIT_S) as waiting:
+
+            def work(connection: sqlite3.Connection) -> tuple[Snapshot, set[int]]:
+                # The lock is there: from here on it is work, and years of use in a far zone take their time.
+                loop.call_soon_threadsafe(setattr, waiting, "deadline", math.inf)
+                return read(connection), stored_ids(connection, [identifier for identifier, _ in unwritten])
+
             try:
-                result = await self._ledger.read(lambda c: (read(c), stored_ids(c, [i for i, _ in unwritten])), zone)
+                result = await self._ledger.read(work, zone)
                 found, known = result if result is not None else (None, known)
             except StoreError as error:
                 warnings.append(f"Only requests since Scalix was started are counted: {error.message}")

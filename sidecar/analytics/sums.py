@@ -7,7 +7,7 @@ A period is cut into the local days it covers whole, the quarters left over at i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +17,11 @@ from sidecar.store.ledger_tables import HISTOGRAM, MEASURES, QUARTER_MS
 from sidecar.store.zone import Zone
 
 _COUNT: Final = len(MEASURES)
+
+CHARTED: Final = frozenset(
+    {"calls", "ok", "errors", "fallbacks", "input_tokens", "output_tokens", "cost_usd", "costed", "uncosted", "ok_ms"}
+)
+"""What sums by day and hour hold; their other measures are 0."""
 
 
 class Sums:
@@ -65,13 +70,6 @@ class Period(NamedTuple):
     until: int
 
 
-class Reading(NamedTuple):
-    """The sums of a period: by model, and by local day or hour (ms of its start)."""
-
-    models: dict[ModelKey, Sums]
-    slots: dict[int, Sums]
-
-
 def first_moment(connection: sqlite3.Connection, zone: Zone) -> int | None:
     """Where the ledger begins; None when it is empty."""
     moments = [row[0] for row in connection.execute("SELECT MIN(at) FROM sidecar_requests")]
@@ -99,7 +97,7 @@ def read_models(connection: sqlite3.Connection, zone: Zone, period: Period) -> d
 
 
 def read_days(connection: sqlite3.Connection, zone: Zone, period: Period) -> dict[int, Sums]:
-    """Sums by local day, by the ms of its start."""
+    """Sums (``CHARTED`` measures only) by local day, by the ms of its start."""
     days: dict[int, Sums] = {}
     starts: dict[Any, int] = {}
     for source in _sources(connection, zone, period, "slot", histogram=False):
@@ -113,7 +111,7 @@ def read_days(connection: sqlite3.Connection, zone: Zone, period: Period) -> dic
 
 
 def read_hours(connection: sqlite3.Connection, zone: Zone, period: Period) -> dict[int, Sums]:
-    """Sums by local hour, by the ms of its start; only as far back as single attempts are kept."""
+    """Sums (``CHARTED`` measures only) by local hour, by the ms of its start; as far back as attempts are kept."""
     hours: dict[int, Sums] = {}
     for source in _quarters_and_attempts(connection, [period], "slot", histogram=False):
         for row in source:
@@ -182,7 +180,7 @@ def _attempts(
 ) -> sqlite3.Cursor:
     slot = f"at / {QUARTER_MS} * {QUARTER_MS}"
     names = group.replace("slot", slot).replace("priced", tables.RAW_PRICED)
-    sums = ", ".join(f"SUM({sql})" for sql in MEASURES.values())
+    sums = _sums(MEASURES, charted=not histogram)
     if histogram:
         sums += f", {tables.RAW_HISTOGRAM}"
     numbers = "1" if group == "slot" else "1, 2, 3"
@@ -194,8 +192,13 @@ def _attempts(
 
 
 def _stored_sums(histogram: bool) -> str:
-    sums = ", ".join(f"SUM({name})" for name in MEASURES)
+    sums = _sums({name: name for name in MEASURES}, charted=not histogram)
     return f"{sums}, histogram_sum({HISTOGRAM})" if histogram else sums
+
+
+def _sums(columns: Mapping[str, str], *, charted: bool) -> str:
+    """Every measure's sum, or 0 for those that no chart shows: they are half of the work over a year."""
+    return ", ".join(f"SUM({sql})" if name in CHARTED or not charted else "0" for name, sql in columns.items())
 
 
 def _date(text: Any) -> date | None:

@@ -20,6 +20,7 @@ BUCKETS: Final = 118
 
 _LANE_BITS: Final = 32
 _LANE_MASK: Final = (1 << _LANE_BITS) - 1
+_ALL_BITS: Final = BUCKETS * _LANE_BITS
 _LOG_RATIO: Final = math.log(RATIO)
 
 
@@ -53,7 +54,7 @@ def unpack(stored: Any) -> int:
     if not isinstance(stored, bytes) or len(stored) < 2:
         return 0
     counts = int.from_bytes(stored[1:], "little") << (stored[0] * _LANE_BITS)
-    return counts if counts.bit_length() <= BUCKETS * _LANE_BITS else 0
+    return counts if counts.bit_length() <= _ALL_BITS else 0
 
 
 def percentile(counts: int, share: float) -> float | None:
@@ -91,7 +92,11 @@ class _Sum:
         self._counts = 0
 
     def step(self, stored: Any) -> None:
-        self._counts += unpack(stored)
+        # ``unpack``, written out: a year of a dozen models is ten thousand steps
+        if type(stored) is bytes and len(stored) >= 2:
+            counts = int.from_bytes(stored[1:], "little") << (stored[0] * _LANE_BITS)
+            if counts.bit_length() <= _ALL_BITS:
+                self._counts += counts
 
     def finalize(self) -> bytes | None:
         return pack(self._counts)

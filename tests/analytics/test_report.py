@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 
 from protocol.chat import ModelRef
 from protocol.usage import AnalyticsParams, AnalyticsResult
+from sidecar.analytics import report as module
 from sidecar.analytics.figures import Reference, dollars
 from sidecar.analytics.report import Analytics
+from sidecar.analytics.sums import read_models
 from sidecar.catalog.prices import PriceList
 from sidecar.errors import InvalidParams
 from sidecar.store.database import Database
@@ -216,6 +219,21 @@ async def test_what_the_database_does_not_have_yet_is_counted_once(place: Place)
     other.execute("ROLLBACK")
     other.close()
     assert (await place.report()).totals.requests == 2
+
+
+async def test_a_report_that_takes_long_is_not_taken_for_a_locked_database(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*arguments: Any) -> Any:
+        threading.Event().wait(0.3)  # years of use, in the zone of another continent
+        return read_models(*arguments)
+
+    monkeypatch.setattr(module, "WAIT_S", 0.1)
+    monkeypatch.setattr(module, "read_models", slow)
+    place.record()
+    assert await place.ledger.flush()
+    result = await place.report(time_zone="Asia/Kathmandu")
+    assert (result.totals.requests, result.warnings) == (1, [])
 
 
 async def test_without_a_database_the_session_is_counted_and_it_is_said(tmp_path: Path) -> None:

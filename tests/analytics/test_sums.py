@@ -74,7 +74,7 @@ def expected(entries: Sequence[LedgerEntry], period: Period) -> tuple[int, int, 
 
 def found(sums: Sequence[Sums]) -> tuple[int, int, int, float]:
     return (
-        sum(each["attempts"] for each in sums),
+        sum(each["calls"] for each in sums),
         sum(each["ok"] for each in sums),
         sum(each["input_tokens"] for each in sums),
         sum(each["cost_usd"] for each in sums),
@@ -115,9 +115,9 @@ def test_days_and_hours_are_the_users_own(name: str) -> None:
         by_day[zone.start_of(local.date())] = by_day.get(zone.start_of(local.date()), 0) + 1
         key = (local.strftime("%Y-%m-%dT%H"), str(local.utcoffset()))
         by_hour[key] = by_hour.get(key, 0) + 1
-    assert {slot: sums["attempts"] for slot, sums in days.items()} == by_day
+    assert {slot: sums["calls"] for slot, sums in days.items()} == by_day
     hours = read_hours(connection, zone, period)
-    assert sorted(sums["attempts"] for sums in hours.values()) == sorted(by_hour.values())
+    assert sorted(sums["calls"] for sums in hours.values()) == sorted(by_hour.values())
     assert all(zone.at(slot).minute == 0 for slot in hours)
     connection.close()
 
@@ -129,7 +129,7 @@ def test_the_day_the_clocks_change_has_23_hours() -> None:
     entries = [entry(at=start + hour * HOUR, call_id=str(hour)) for hour in range(24)]
     connection = in_memory(entries, zone)
     days = read_days(connection, zone, Period(start, start + 2 * DAY))
-    assert [sums["attempts"] for sums in days.values()] == [23, 1]
+    assert [sums["calls"] for sums in days.values()] == [23, 1]
     connection.close()
 
 

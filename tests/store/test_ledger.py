@@ -271,5 +271,10 @@ def test_histograms_add_up_and_junk_counts_nothing() -> None:
     assert histogram.unpack(histogram.add(*packed)) == both
     assert histogram.percentile(0, 0.5) is None
     assert histogram.percentile(1, 0.5) == 10.0
+    connection = sqlite3.connect(":memory:")
+    histogram.register(connection)
     for junk in (None, "text", 5, b"", b"\xff\x01", b"\x00" + b"\xff" * 600):
         assert histogram.unpack(junk) == 0
+        rows_ = "SELECT histogram_sum(value) FROM (SELECT ? AS value UNION ALL SELECT ?)"
+        assert connection.execute(rows_, (junk, packed[0])).fetchone()[0] == packed[0]
+    connection.close()
