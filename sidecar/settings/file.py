@@ -15,11 +15,13 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from sidecar.settings.document import Document, NotAnObject, members, render
+from sidecar.settings.folder_lock import locked
 
 Step: TypeAlias = Callable[[str], None]
 """Called before and after every write that matters, with its name; a fault-injection test dies there."""
@@ -157,6 +159,7 @@ class SettingsFile:
             self._step("file: backed up")
             if self.unchanged(expected) is None:
                 raise ChangedMeanwhile
+            self._step("file: checked")
             written = temporary.stat()
             temporary.replace(target)
         except (OSError, ChangedMeanwhile):
@@ -167,6 +170,13 @@ class SettingsFile:
         # What was written, not what is there by now: a later change by the app must be seen as one.
         stamp = (written.st_mtime_ns, written.st_size, written.st_ino)
         return FileText(stamp, _digest(content), dict(document), stamp[0] // 1_000_000, stamp[0] // 1_000_000)
+
+    def one_writer(self) -> AbstractContextManager[None]:
+        """Keep other sidecars from writing between our reading and our replacing. The app takes no part in it.
+
+        The table's transaction does that too, but not for those who write while they cannot have it.
+        """
+        return locked(Path(os.path.realpath(self.path)).parent)
 
     def _mode(self, target: Path) -> int:
         """The permissions to keep. Raises ``PermissionError`` for a file its owner made read-only.

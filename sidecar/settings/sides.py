@@ -141,6 +141,10 @@ class Sides:
 
         Unless ``required``, a file that cannot be written stays behind; the table remembers what it holds.
         """
+        with self.file.one_writer():
+            return self._replace_file(table, edit, required)
+
+    def _replace_file(self, table: Table, edit: Edit, required: bool) -> Snapshot:
         reason = "the app keeps writing the settings file"
         for _ in range(ATTEMPTS):
             before = self.read(table)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from sidecar.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreadable, StoreError
@@ -150,3 +154,37 @@ async def test_a_damaged_row_counts_as_missing_and_the_file_still_has_it(install
         assert (await store.load()).thinking_budget == "low"
         await store.set({"hasRunBefore": True})
     assert installation.in_table() == installation.in_file()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked there")
+async def test_a_sidecar_that_cannot_have_the_table_waits_for_the_one_that_writes_the_file(
+    installation: Installation,
+) -> None:
+    """The one inside its transaction has looked at the file for the last time; the other has only the file."""
+    installation.write_file(SETTINGS)
+    done = threading.Event()
+
+    def other_sidecar() -> None:
+        async def change() -> None:
+            async with installation.store(busy_timeout_ms=20) as store:
+                await store.set({"thinkingBudget": "high"})
+
+        anyio.run(change)
+        done.set()
+
+    other = threading.Thread(target=other_sidecar)
+
+    def step(name: str) -> None:
+        if name == "file: checked":
+            other.start()
+            done.wait(0.5)
+
+    async with installation.store() as store:
+        await store.migrate()
+    async with installation.store(step=step) as store:
+        await store.set({"hasRunBefore": True})
+    await anyio.to_thread.run_sync(other.join)
+    async with installation.store() as store:
+        await store.load()
+    expected = {**SETTINGS, "thinkingBudget": "high", "hasRunBefore": True}
+    assert installation.in_table() == installation.in_file() == expected

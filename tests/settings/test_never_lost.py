@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -225,7 +226,7 @@ class Settings(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            if hasattr(self, "must"):
+            if hasattr(self, "must") and sys.exc_info()[0] is None:
                 self.everybody_is_right()
         finally:
             for sidecar in self.sidecars:
@@ -304,7 +305,8 @@ class Settings(RuleBasedStateMachine):
         except Killed:
             self.a_sidecar_is_started_again(which)
             return False
-        sidecar.fuse = Fuse(None)
+        finally:
+            sidecar.fuse = Fuse(None)
         return True
 
     # --- everybody else --------------------------------------------------------------------------------------------
