@@ -17,6 +17,7 @@ from sidecar.replay.app_database import (
     insert_prompt,
     insert_provider,
     rows,
+    write_lock,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "insert_prompt",
     "insert_provider",
     "rows",
+    "write_lock",
 ]

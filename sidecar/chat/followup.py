@@ -109,18 +109,20 @@ async def _check(parts: ChatParts, turn: Turn, response: str) -> list[Problem]:
         return []
 
 
+def is_applied(parts: ChatParts, settings: ChatSettings) -> bool:
+    """Whether answers are carried out without asking the user: they want that, and the host can."""
+    return settings.auto_approve and not settings.ask_mode and parts.host.offers("applyResponse")
+
+
 async def apply_response(
     parts: ChatParts,
-    settings: ChatSettings,
     turn: Turn,
     response: str,
     *,
     summary: str | None,
     attachments: Sequence[StoredAttachment] = (),
-) -> ApplyResult | SidecarError | None:
-    """Have the host carry the answer out; None when nobody asked for it, the error when it failed."""
-    if not settings.auto_approve or settings.ask_mode or not parts.host.offers("applyResponse"):
-        return None
+) -> ApplyResult | SidecarError:
+    """Have the host carry the answer out; the error when it failed."""
     params: dict[str, Any] = {
         "chatId": turn.chat.id,
         "messageId": turn.assistant_message_id,

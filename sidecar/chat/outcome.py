@@ -25,6 +25,12 @@ _OUR_OWN: Final = frozenset(
 )
 """What no model has a part in (app contract 7.17)."""
 
+SAVED_LATER: Final = (
+    "Another program has locked the app's database. The answer is kept and saved as soon as the lock is gone; leave"
+    " Scalix running until then."
+)
+NOT_APPLIED: Final = "Because of that its changes were not applied. Apply them when the database is free again."
+
 
 class ApplyResult(msgspec.Struct, frozen=True):
     """What ``host:apply-response`` said."""
@@ -52,6 +58,8 @@ class Ending(msgspec.Struct, kw_only=True):
     engine: bool = False
     """The Pro engine served it: its request id is part of an error's text (app contract 7.9)."""
     summary: str | None = None
+    is_saved: bool = True
+    """False while a lock keeps the text from the disk."""
     applied: ApplyResult = msgspec.field(default_factory=ApplyResult)
     passed_on: dict[str, Any] = msgspec.field(default_factory=dict)
     """``analytics``, ``model_selection`` ... of a proxy's answer."""

@@ -17,8 +17,16 @@ import anyio.lowlevel
 import structlog
 
 from protocol.chat import ChatStreamParams, LimitsReport, ModelFallback, ModelRef
-from sidecar.chat.followup import apply_response, auto_fix, continue_interrupted, continue_unclosed_write
+from sidecar.chat.followup import (
+    apply_response,
+    auto_fix,
+    continue_interrupted,
+    continue_unclosed_write,
+    is_applied,
+)
 from sidecar.chat.outcome import (
+    NOT_APPLIED,
+    SAVED_LATER,
     Ending,
     add_usage,
     attempt_reports,
@@ -45,7 +53,7 @@ from sidecar.engines.base import (
     TextDelta,
     Usage,
 )
-from sidecar.errors import ProviderError, SidecarError, StoreError
+from sidecar.errors import DatabaseBusy, ProviderError, SidecarError, StoreError
 from sidecar.routing.limits import Reservation
 from sidecar.routing.recording import SettledCall, prompt_units
 from sidecar.routing.runner import RoutedStream
@@ -369,15 +377,22 @@ class ChatSession:
         turn, stream_id = self._turn, self._stream_id
         counted = self._parts.meter.unwritten()
 
-        def work(connection: sqlite3.Connection) -> Tally:
+        def save(connection: sqlite3.Connection) -> None:
             save_content(connection, turn.assistant_message_id, text)
             if summary:
                 set_title_if_null(connection, turn.chat.id, summary)
             finish_turn(connection, stream_id, state)
+
+        def work(connection: sqlite3.Connection) -> Tally:
+            save(connection)
             return counted.write(connection)
 
         try:
-            counted.written(await self._parts.database.write(work))
+            counted.written(await self._parts.database.write(work, later=save))
+        except DatabaseBusy:
+            # Whoever waited for the answer has it on the screen: that is no failure, only not on the disk yet.
+            self._ending.warnings.append(SAVED_LATER)
+            self._ending.is_saved = False
         except StoreError as error:
             return error
         return None
@@ -386,17 +401,21 @@ class ChatSession:
         """Ask the host to carry the answer out, when the user wants that without being asked (app contract 7.15)."""
         if not is_complete(text, self._ending.finish_reason):
             return None
-        chosen = ChatSettings.of(settings)
+        if not is_applied(self._parts, ChatSettings.of(settings)):
+            return None
+        if not self._ending.is_saved:
+            # The host writes into the same row; what is saved later would undo that.
+            self._ending.warnings.append(NOT_APPLIED)
+            return None
         result = await apply_response(
-            self._parts, chosen, self._turn, text, summary=summary, attachments=self._prepared.attachments
+            self._parts, self._turn, text, summary=summary, attachments=self._prepared.attachments
         )
         if isinstance(result, SidecarError):
             return result
-        if result is not None:
-            self._ending.applied = result
-            chat = await self._parts.database.read(lambda connection: load_chat(connection, self._turn.chat.id))
-            if chat is not None:
-                self._view.rows_chunk(chat.messages)
+        self._ending.applied = result
+        chat = await self._parts.database.read(lambda connection: load_chat(connection, self._turn.chat.id))
+        if chat is not None:
+            self._view.rows_chunk(chat.messages)
         return None
 
     def _log(self, state: TurnState, failure: SidecarError | None) -> None:

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -95,13 +95,21 @@ class Database:
         self._worker("read").put(Job(work, self._patience(patience_ms), done, patient=patience_ms is None))
         return Reading(done)
 
-    async def write(self, work: Callable[[sqlite3.Connection], T], *, patience_ms: float | None = None) -> T:
+    async def write(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        *,
+        patience_ms: float | None = None,
+        later: Callable[[sqlite3.Connection], Any] | None = None,
+    ) -> T:
         """Run ``work`` in one immediate transaction, committed when it returns, rolled back when it raises.
 
+        ``later`` is for what must not be lost: when a lock outlasts the patience, ``DatabaseBusy`` is raised, and
+        ``later`` is done, before any other write, as soon as the lock is gone; given up only when this process ends.
         Raises ``DatabaseTooNew`` when the app's schema is newer than this build knows.
         """
         done: Outcome[T] = Outcome()
-        self._worker("write").put(Job(work, self._patience(patience_ms), done))
+        self._worker("write").put(Job(work, self._patience(patience_ms), done, later=later))
         return await done.get()
 
     def begin_write(self, work: Callable[[sqlite3.Connection], T]) -> Writing[T]:

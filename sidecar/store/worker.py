@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import anyio
+import structlog
 
 from sidecar.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreadable
 
@@ -28,6 +29,12 @@ that somebody keeps locked, must not wait five times ten seconds."""
 TICK_MS: Final = 20
 """Differences in patience below this are none."""
 
+OWED_WAIT_MS: Final = 250
+"""How long one attempt at what is owed waits for the lock; between two, new jobs join it."""
+
+LAST_CHANCE_MS: Final = 1_000
+"""How long the end of the process waits for the lock with what is owed."""
+
 GROUP: Final = 32
 """Writes that share a transaction when they wait together (64 streams begin at once, all save every 150 ms)."""
 
@@ -36,6 +43,8 @@ NEWEST_KNOWN_SCHEMA: Final = 1_755_545_060_076
 
 SMALLEST_DATABASE_BYTES: Final = 100
 """A shorter file cannot hold SQLite's header; the app deletes it at its next start."""
+
+log = structlog.get_logger("sidecar.store")
 
 
 class Outcome(Generic[T]):
@@ -77,9 +86,11 @@ class Job(Generic[T]):
     """One unit of work and where its outcome goes; ``early`` gets a write's value before the commit.
 
     It waits for locks no longer than ``patience_ms`` from now; ``patient``: that is as long as anybody waits.
+    ``later`` is what is owed when a lock outlasts that: whoever waits is told ``DatabaseBusy``, and ``later`` is done
+    before any other write once the lock is gone.
     """
 
-    __slots__ = ("_done", "_early", "_gives_up_at", "patient", "work")
+    __slots__ = ("_done", "_early", "_gives_up_at", "is_owed", "later", "patient", "work")
 
     def __init__(
         self,
@@ -89,15 +100,20 @@ class Job(Generic[T]):
         early: Outcome[T] | None = None,
         *,
         patient: bool = True,
+        later: Callable[[sqlite3.Connection], Any] | None = None,
     ) -> None:
-        self.work = work
+        self.work: Callable[[sqlite3.Connection], Any] = work
         self.patient = patient
+        self.later = later
+        self.is_owed = False
         self._gives_up_at = time.monotonic() + patience_ms / 1000
         self._done = done
         self._early = early
 
     def patience_ms(self) -> float:
-        """What is left of it."""
+        """What is left of it; what is owed has never waited long enough."""
+        if self.is_owed:
+            return OWED_WAIT_MS
         return max(0.0, (self._gives_up_at - time.monotonic()) * 1000)
 
     def announce(self, value: T) -> None:
@@ -108,6 +124,20 @@ class Job(Generic[T]):
         if self._early is not None:
             self._early.settle(value, error)
         self._done.settle(value, error)
+
+    def fail(self, error: BaseException) -> None:
+        """It cannot be done, now or later."""
+        if self.is_owed:
+            log.error("an answer was not saved", reason=str(error))
+        self.later, self.is_owed = None, False
+        self.settle(None, error)
+
+    def owe(self, error: BaseException) -> bool:
+        """Whoever waits is told; whether the job is still to be done, as ``later``."""
+        if self.later is not None:
+            self.work, self.later, self.is_owed = self.later, None, True
+        self.settle(None, error)
+        return self.is_owed
 
 
 class Worker(threading.Thread):
@@ -124,6 +154,10 @@ class Worker(threading.Thread):
         self._wait_ms = busy_timeout_ms
         self._locked = False
         self._kept: list[Job[Any]] = []
+        self._owed_to: tuple[int, int] | None = None
+        """The file that what is owed belongs to: in another one its row ids mean something else."""
+        self._over_at: float | None = None
+        """When the end of the process gives up what is owed."""
 
     def put(self, job: Job[Any] | None) -> None:
         self._jobs.put(job)
@@ -136,6 +170,7 @@ class Worker(threading.Thread):
             try:
                 if jobs:
                     connection = self._open()
+                    self._forget_other_file(jobs)
                     self._wait_for_locks(connection, min(job.patience_ms() for job in jobs))
                     perform(connection, jobs)
                     self._locked = False
@@ -146,8 +181,27 @@ class Worker(threading.Thread):
                 if isinstance(failure, DatabaseUnreadable):
                     self._close()
                 for job in jobs:
-                    job.settle(None, failure)
+                    if isinstance(failure, DatabaseBusy):
+                        self._keep_if_owed(job, failure)
+                    else:
+                        job.fail(failure)
         self._close()
+
+    def _forget_other_file(self, jobs: list[Job[Any]]) -> None:
+        if self._identity == self._owed_to:
+            return
+        for job in [job for job in jobs if job.is_owed]:
+            jobs.remove(job)
+            job.fail(DatabaseUnreadable("the database is another one by now"))
+
+    def _keep_if_owed(self, job: Job[Any], failure: DatabaseBusy) -> None:
+        if not job.owe(failure):
+            return
+        if self._over_at is not None and time.monotonic() > self._over_at:
+            job.fail(failure)
+            return
+        self._owed_to = self._identity
+        self._kept.append(job)
 
     def _next(self, ended: bool) -> tuple[list[Job[Any]], bool]:
         """What is waiting, up to ``GROUP`` writes or one read, and whether that was the last."""
@@ -157,6 +211,7 @@ class Worker(threading.Thread):
             while len(jobs) < most and not ended:
                 job = self._jobs.get(block=not jobs)
                 if job is None:
+                    self._over_at = time.monotonic() + LAST_CHANCE_MS / 1000
                     return jobs, True
                 jobs.append(job)
         except queue.Empty:
@@ -205,7 +260,7 @@ class Worker(threading.Thread):
                 connection.execute("RELEASE job")
                 failure = translate(error, self._path, self._mode) if isinstance(error, sqlite3.Error) else error
                 sound = sound and not isinstance(failure, DatabaseUnreadable)
-                job.settle(None, failure)
+                job.fail(failure)
             else:
                 connection.execute("RELEASE job")
                 job.announce(value)
@@ -221,10 +276,12 @@ class Worker(threading.Thread):
     def _give_up(self, failure: Exception, jobs: list[Job[Any]]) -> None:
         """No transaction could be begun: whoever can still wait for the lock is kept for the next attempt."""
         for job in jobs:
-            if isinstance(failure, DatabaseBusy) and job.patience_ms() > TICK_MS:
+            if not isinstance(failure, DatabaseBusy):
+                job.fail(failure)
+            elif job.patience_ms() > TICK_MS and not job.is_owed:
                 self._kept.append(job)
             else:
-                job.settle(None, failure)
+                self._keep_if_owed(job, failure)
         if isinstance(failure, DatabaseUnreadable):
             self._close()
 

@@ -7,13 +7,15 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from tests.app_database import insert_app, insert_message, insert_prompt
+from sidecar.store.database import Database
+from tests.app_database import insert_app, insert_message, insert_prompt, rows, write_lock
 from tests.host import Json, RpcError, memory_host, process_host
 from tests.installation import Installation, installation
 from tests.providers.server import Answer, Drop, Pause
@@ -323,6 +325,38 @@ async def saved(place: Installation, chat: int, text: str) -> None:
     with anyio.fail_after(10):
         while place.messages(chat)[-1:] != [("assistant", text)]:
             await anyio.lowlevel.checkpoint()
+
+
+async def test_an_answer_that_meets_a_lock_at_its_end_is_shown_and_saved_when_the_lock_goes(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sidecar.app.Database", partial(Database, busy_timeout_ms=300))
+    end = Pause()
+    text = '<scalix-write path="a.ts">x</scalix-write><scalix-chat-summary>T</scalix-chat-summary>'
+    *most, last = openai_chat_stream([text])
+    place.script([*most, end, last], openai_chat_stream(["next"]))
+    chat = place.chat()
+    capabilities = {"chunks": "patch", "applyResponse": True}
+    async with memory_host(place.folder, capabilities=capabilities) as host:
+        await host.request("set-user-settings", {"autoApproveChanges": True})
+        asked = await host.start("chat:stream", place.stream_params(chat))
+        await host.until(lambda: host.text(chat))
+        other = write_lock(place.database)
+        end.resume()
+        assert await host.answer(asked) == chat
+        (told,) = host.terminals(chat)
+        assert (told["wasCancelled"], told["updatedFiles"]) == (False, False)
+        assert "saved as soon as the lock is gone" in told["warningMessages"][-2]
+        assert "not applied" in told["warningMessages"][-1]
+        other.close()
+        host.answer_host["host:apply-response"] = lambda _: {"updatedFiles": True}
+        await host.request("chat:stream", place.stream_params(chat, "go on"))
+        assert host.terminals(chat)[1]["updatedFiles"] is True
+    assert [content for _, content in place.messages(chat)] == ["hi", text, "go on", "next"]
+    assert sent(place)[-2] == {"role": "assistant", "content": text}, "the next turn sees it"
+    states = rows(place.database, "SELECT state FROM sidecar_turns")
+    assert states == [{"state": "completed"}] * 2
+    assert rows(place.database, "SELECT title FROM chats") == [{"title": "T"}]
 
 
 async def test_a_missing_app_folder_is_a_note_and_not_a_failure(place: Installation) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from sidecar.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreadable
 from sidecar.store.database import Database
 from sidecar.store.worker import NEWEST_KNOWN_SCHEMA
-from tests.app_database import create_app_database, execute, insert_app, rows
+from tests.app_database import create_app_database, execute, insert_app, rows, write_lock
 
 pytestmark = pytest.mark.anyio
 
@@ -120,6 +121,79 @@ async def test_a_lock_past_the_time_out_is_busy_and_the_next_write_works(databas
     other.execute("ROLLBACK")
     other.close()
     await database.write(add_app)
+
+
+def add(name: str) -> Callable[[sqlite3.Connection], object]:
+    return lambda connection: connection.execute("INSERT INTO apps (name, path) VALUES (?, '')", (name,))
+
+
+def names(path: Path) -> list[str]:
+    return [row["name"] for row in rows(path, "SELECT name FROM apps ORDER BY id")]
+
+
+async def test_what_is_owed_is_written_first_when_the_lock_is_gone(database: Database) -> None:
+    other = write_lock(database.path)
+    for number in range(2):
+        with pytest.raises(DatabaseBusy):
+            await database.write(add("with its counts"), later=add(f"owed {number}"))
+    with pytest.raises(DatabaseBusy):
+        await database.write(add("not owed"))
+    writing = database.begin_write(add("new"))
+    other.close()
+    await writing.committed()
+    assert names(database.path) == ["owed 0", "owed 1", "new"]
+
+
+async def test_what_is_owed_is_written_without_anybody_asking(database: Database) -> None:
+    other = write_lock(database.path)
+    with pytest.raises(DatabaseBusy):
+        await database.write(add_app, later=add("owed"))
+    other.close()
+    with anyio.fail_after(10):
+        while not names(database.path):
+            await anyio.lowlevel.checkpoint()
+    assert names(database.path) == ["owed"]
+
+
+async def test_a_write_in_time_owes_nothing_and_neither_does_one_that_failed(database: Database) -> None:
+    def fails(connection: sqlite3.Connection) -> None:
+        raise ZeroDivisionError
+
+    await database.write(add("now"), later=add("owed"))
+    with pytest.raises(ZeroDivisionError):
+        await database.write(fails, later=add("owed"))
+    await database.write(add("next"))
+    assert names(database.path) == ["now", "next"]
+
+
+async def test_the_end_waits_a_moment_for_what_is_owed_and_not_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "sqlite.db"
+    create_app_database(path)
+    for released in (True, False):
+        database = Database(path, busy_timeout_ms=50)
+        other = write_lock(path)
+        with pytest.raises(DatabaseBusy):
+            await database.write(add_app, later=add("owed"))
+        async with anyio.create_task_group() as tasks:
+            with anyio.fail_after(5):
+                tasks.start_soon(database.aclose)
+                await anyio.lowlevel.checkpoint()
+                if released:
+                    other.close()
+        other.close()
+    assert names(path) == ["owed"], "the second one was still locked when the process ended"
+
+
+async def test_what_is_owed_to_one_database_is_not_written_to_another(database: Database) -> None:
+    other = write_lock(database.path)
+    with pytest.raises(DatabaseBusy):
+        await database.write(add_app, later=add("owed"))
+    fresh = database.path.with_name("fresh.db")
+    create_app_database(fresh)
+    fresh.replace(database.path)
+    other.close()
+    await database.write(add("new"))
+    assert names(database.path) == ["new"]
 
 
 async def test_the_handshake_does_not_wait_for_a_lock(tmp_path: Path) -> None:
