@@ -145,27 +145,31 @@ def doctor(user_data: UserData = None, as_json: AsJson = False) -> int:
     if as_json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
         return 0 if found.chat_could_work else 1
-    from rich.console import Console
     from rich.markup import escape
 
-    console = Console(highlight=False)
+    from sidecar.commands.terminal import terminal
+
+    console = terminal()
+    console.soft_wrap = True  # paths and addresses are copied from here
     console.print(f"scalix-sidecar {found.version} ({found.build})")
-    console.print(f"user data   {found.user_data}")
+    console.print(f"user data   {escape(str(found.user_data))}")
     database = found.database
     state = f"schema {database['schemaVersion']}" if database["exists"] else "missing"
-    console.print(f"database    {database['path']}: {state}, {'writable' if database['writable'] else 'not writable'}")
+    console.print(
+        f"database    {escape(database['path'])}: {state}, {'writable' if database['writable'] else 'not writable'}"
+    )
     console.print(f"keys        {', '.join(f'{name} ({source})' for name, source in found.keys.items()) or 'none'}")
-    console.print(f"TLS         {found.tls}")
+    console.print(f"TLS         {escape(found.tls)}")
     console.print(f"litellm     {found.litellm['version'] or 'not installed'}")
     for each in found.providers:
         mark = "reachable" if each.reachable else "not reachable"
         took = "" if each.ms is None else f", {each.ms:.0f} ms"
-        console.print(f"{each.provider:11} {each.address or 'not asked'}: {mark}{took}", end="")
+        console.print(f"{each.provider:11} {escape(each.address or 'not asked')}: {mark}{took}", end="")
         console.print(f" ({escape(each.message)})" if each.message else "")
     for warning in found.settings_warnings:
-        console.print(f"settings    {warning}")
+        console.print(f"settings    {escape(warning)}")
     for advice in found.advice:
-        console.print(f"[bold]→ {advice}[/bold]")
+        console.print(f"[bold]→ {escape(advice)}[/bold]")
     return 0 if found.chat_could_work else 1
 
 

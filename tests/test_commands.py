@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -228,6 +229,14 @@ async def test_doctor_says_what_to_do_when_nothing_is_there(tmp_path: Path) -> N
     done = await command("doctor", "--user-data", str(tmp_path / "nowhere"), OLLAMA_HOST="http://127.0.0.1:9")
     assert done.returncode == 1
     assert "start Scalix once" in done.stdout.replace("\n", " ")
+
+
+async def test_doctor_shows_addresses_and_paths_as_they_are(tmp_path: Path) -> None:
+    folder = tmp_path / "user [data]"
+    there = {"OLLAMA_HOST": "http://127.0.0.1:9", "LM_STUDIO_BASE_URL": "http://127.0.0.1:1234"}
+    done = await command("doctor", "--user-data", str(folder), **there)
+    assert str(folder / "sqlite.db") in done.stdout
+    assert re.search(r"^lmstudio +127\.0\.0\.1:1234: ", done.stdout, re.MULTILINE)
 
 
 async def test_an_unknown_command_is_told_and_fails() -> None:

@@ -26,9 +26,10 @@ async def list_models(provider: str | None, user_data: Path | None, as_json: boo
     if as_json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
         return 0
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from sidecar.commands.terminal import terminal
 
     table = Table("model", "name", "context", "max output")
     for name, entries in found.items():
@@ -36,7 +37,7 @@ async def list_models(provider: str | None, user_data: Path | None, as_json: boo
             limits = (entry.get("contextWindow"), entry.get("maxOutputTokens"))
             cells = [f"{limit:,}" if limit else "" for limit in limits]
             table.add_row(escape(f"{name}/{entry['apiName']}"), escape(entry["displayName"]), *cells)
-    Console().print(table)
+    terminal().print(table)
     return 0
 
 
@@ -56,11 +57,12 @@ async def recommend(params: dict[str, Any], user_data: Path | None, as_json: boo
 
 
 def _print(advice: Json) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from sidecar.commands.terminal import terminal
+
+    console = terminal()
     selection = advice["model_selection"]
     if selection["recommended"] is not None:
         console.print(f"[bold]{escape(selection['recommended'])}[/bold]")

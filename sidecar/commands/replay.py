@@ -79,15 +79,16 @@ def _coloured(text: str) -> str:
     """Expected green, got red, on a terminal."""
     if not sys.stdout.isatty():
         return text
-    from rich.console import Console
     from rich.text import Text
+
+    from sidecar.commands.terminal import terminal
 
     coloured = Text()
     styles = {"expected": "green", "got": "red", "→": "cyan", "·": "dim", "←": ""}
     for number, line in enumerate(text.splitlines()):
         first = (line.split(maxsplit=1) or [""])[0]
         coloured.append(line + "\n", "bold" if number == 0 else styles.get(first, ""))
-    console = Console()
+    console = terminal()
     with console.capture() as captured:
         console.print(coloured, soft_wrap=True, end="")
     return captured.get().rstrip("\n")

@@ -109,10 +109,11 @@ def _write_page(path: Path, told: Any, now: datetime, quietly: bool) -> int:
 
 
 def _print(result: AnalyticsResult, now: datetime) -> None:
-    from rich.console import Console
     from rich.markup import escape
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    from sidecar.commands.terminal import terminal
+
+    console = terminal(width=None if sys.stdout.isatty() else PIPED_WIDTH)
     console.print(f"[bold]Scalix usage[/bold]  {period(result, now)}\n")
     for warning in result.warnings:
         console.print(f"[yellow]![/yellow] {escape(warning)}")
