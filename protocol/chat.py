@@ -207,6 +207,8 @@ class ChatError(msgspec.Struct, kw_only=True):
     model: ModelRef | msgspec.UnsetType = msgspec.UNSET
     attempts: list[AttemptReport]
     upgrade_prompt: bool
+    scope: Literal["tier", "provider"] | msgspec.UnsetType = msgspec.UNSET
+    """Of RATE_LIMIT_EXCEEDED: whose limit it is, the plan's own or the provider's."""
     warning_messages: list[str] | msgspec.UnsetType = msgspec.field(name="warningMessages", default=msgspec.UNSET)
 
 

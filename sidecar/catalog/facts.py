@@ -35,6 +35,8 @@ OPENAI_REASONING_TEXT: Final = ModelFacts(
 )
 OPENAI_CHAT_LATEST: Final = ModelFacts(image_input=True, max_tokens_parameter="max_completion_tokens")
 THINKING_BUDGET: Final = ModelFacts(reasoning="budget", image_input=True)
+OPEN_REASONING: Final = ModelFacts(reasoning="effort", image_input=False)
+OPEN_THINKING: Final = ModelFacts(reasoning="budget", image_input=False)
 UNKNOWN: Final = ModelFacts()
 
 _BY_NAME: Final[tuple[tuple[re.Pattern[str], ModelFacts], ...]] = (
@@ -46,6 +48,8 @@ _BY_NAME: Final[tuple[tuple[re.Pattern[str], ModelFacts], ...]] = (
     (re.compile(r"claude-3"), PLAIN_VISION),
     (re.compile(r"gemini-(2\.5|[3-9])"), THINKING_BUDGET),
     (re.compile(r"gemini-"), PLAIN_VISION),
+    (re.compile(r"gpt-oss|grok-3-mini"), OPEN_REASONING),
+    (re.compile(r"command-a-reasoning"), OPEN_THINKING),
 )
 """Beginnings of model names, without the vendor's part; the first match counts."""
 

@@ -137,6 +137,7 @@ def error_notification(ending: Ending, seq: int, error: SidecarError) -> ChatErr
         model=ending.model,
         attempts=ending.attempts,
         upgrade_prompt=bool(error.extra.get("upgrade_prompt", ending.upgrade_prompt)),
+        scope=error.extra.get("scope", unset),
         warning_messages=ending.warnings or unset,
     )
 

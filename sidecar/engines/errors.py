@@ -270,7 +270,8 @@ def _redirect(status: int, headers: Mapping[str, str]) -> ProviderError:
 
 
 def _retry_after_ms(headers: Mapping[str, str], now: datetime) -> int | None:
-    """``retry-after-ms``, else ``Retry-After`` in seconds or as an HTTP date (RFC 9110 10.2.3); never negative.
+    """``retry-after-ms``, else ``Retry-After`` in seconds or as an HTTP date (RFC 9110 10.2.3). None as well for a
+    moment that is over: it tells nothing, and asking again at once would only annoy.
 
     A LiteLLM proxy passes the vendor's own on with a prefix.
     """
@@ -307,8 +308,8 @@ def _number(text: str) -> float | None:
     return value if value == value else None  # noqa: PLR0124 - NaN is the only number that differs from itself
 
 
-def _bounded_ms(value: float) -> int:
-    return int(min(max(value, 0.0), _LONGEST_RETRY_AFTER_MS))
+def _bounded_ms(value: float) -> int | None:
+    return int(min(value, _LONGEST_RETRY_AFTER_MS)) if value >= 0 else None
 
 
 def attributed(error: ProviderError, *, provider: str, model: str, request_id: str) -> ProviderError:

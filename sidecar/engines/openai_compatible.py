@@ -20,6 +20,7 @@ from sidecar.engines.base import (
     ModelCall,
     Part,
     TextPart,
+    ThinkingLevel,
     ToolCallPart,
     ToolResultPart,
 )
@@ -31,6 +32,9 @@ PATH: Final = "/chat/completions"
 
 _NEW_LIMIT_NAME: Final = re.compile(r"^(?:[\w.-]+/)?(?:gpt-5|o\d)", re.IGNORECASE)
 """OpenAI's reasoning families refuse ``max_tokens`` and want ``max_completion_tokens``."""
+
+OPENROUTER_TOKENS: Final[dict[ThinkingLevel, int]] = {"low": 1024, "medium": 4000, "high": 16_000}
+"""The user's thinking setting; 1024 is the least that the strictest vendor behind it takes."""
 
 _ASKS_FOR_USAGE: Final = {"stream_options": {"include_usage": True}}
 
@@ -111,12 +115,24 @@ def request_body(call: ModelCall) -> dict[str, Any]:
             body["tool_choice"] = tool_choice(call.tool_choice)
     if call.response_format is not None:
         body["response_format"] = response_format(call.response_format)
-    if call.thinking is not None and target.reasoning == "effort":
-        body["reasoning_effort"] = call.thinking
+    body.update(_thinking(call))
     body.update(_ASKS_FOR_USAGE)
     body.update({_snake(name): value for name, value in call.provider_options.items() if value is not None})
     body.update(target.body)
     return body
+
+
+def _thinking(call: ModelCall) -> dict[str, Any]:
+    """How much the user wants a model to think, where it can: an effort word, which servers translate for models that
+    take a budget. OpenRouter takes the budget itself; xAI knows two words."""
+    target, level = call.target, call.thinking
+    if level is None or target.reasoning == "none":
+        return {}
+    if target.reasoning == "budget" and target.provider == "openrouter":
+        return {"reasoning": {"max_tokens": OPENROUTER_TOKENS[level]}}
+    if target.provider == "grok" and level == "medium":
+        level = "high"
+    return {"reasoning_effort": level}
 
 
 def _snake(name: str) -> str:

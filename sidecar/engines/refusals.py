@@ -40,6 +40,7 @@ _NAMES: Final[dict[Dialect, dict[str, re.Pattern[str]]]] = {
         "top_k": _TOP_K,
         "stream_options": re.compile(r"\bstream_options\b|\binclude_usage\b"),
         "reasoning_effort": _EFFORT,
+        "reasoning": re.compile(r"\breasoning(?:\.max_tokens)?\b(?![._ ]effort)", re.IGNORECASE),
         "thinking": _THINKING,
     },
     "openai-responses": {

@@ -38,8 +38,11 @@ class CatalogSnapshot:
         row = next((row for row in self._custom.providers if row.id == provider_id), None)
         return None if row is None else _provider_info(provider_result(row))
 
-    def model(self, provider_id: str, name: str, custom_model_id: int | None) -> ModelInfo | None:
-        """The custom row with that id first, else the first of that name, built-in ones first (app contract 6)."""
+    def model(self, provider_id: str, name: str, custom_model_id: int | None) -> ModelInfo:
+        """The custom row with that id first, else the first of that name, built-in ones first (app contract 6).
+
+        Of a model that is not listed (local ones never are) its name tells what it takes.
+        """
         chosen: CustomModel | None = None
         if custom_model_id is not None:
             rows = self._rows.get(provider_id, ())
@@ -51,7 +54,7 @@ class CatalogSnapshot:
                 return _model_info(limits, builtin.temperature, builtin.facts)
             chosen = self._first.get((provider_id, name))
         if chosen is None:
-            return None
+            return _model_info((None, None), None, infer_facts(name))
         return _model_info((chosen.max_output_tokens, chosen.context_window), None, infer_facts(chosen.api_name))
 
     def provider_ids(self) -> Sequence[str]:

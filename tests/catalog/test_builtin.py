@@ -144,6 +144,6 @@ def test_claude_and_gemini_think_by_budget(name: str) -> None:
     assert infer_facts(name).reasoning == "budget"
 
 
-@pytest.mark.parametrize("name", ["llama3.1:8b", "test-model", "ollama-o1", "", "gpt-oss-20b", "octo-7b"])
+@pytest.mark.parametrize("name", ["llama3.1:8b", "test-model", "ollama-o1", "", "gpt4all-j", "octo-7b"])
 def test_an_unknown_model_is_asked_without_restrictions(name: str) -> None:
     assert infer_facts(name) == ModelFacts()

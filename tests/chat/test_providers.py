@@ -35,6 +35,7 @@ ENVIRONMENT = {
     "together": "TOGETHER_API_KEY",
     "perplexity": "PERPLEXITY_API_KEY",
 }
+LOCAL = {"OLLAMA_HOST": "ollama", "LM_STUDIO_BASE_URL": "lmstudio"}
 GEMINI = "models/gemini-2.5-flash:streamGenerateContent"
 
 
@@ -50,7 +51,17 @@ async def place(tmp_path: Path) -> AsyncIterator[Installation]:
         }
         answers |= {
             f"{name}/chat/completions": chat
-            for name in ("openrouter", "azure", "grok", "mistral", "together", "perplexity")
+            for name in (
+                "openrouter",
+                "azure",
+                "grok",
+                "mistral",
+                "together",
+                "perplexity",
+                "ollama/v1",
+                "lmstudio/v1",
+                "v1",
+            )
         }
         for path, steps in answers.items():
             made.provider.answer(f"/{path}", Answer.stream(steps))
@@ -60,7 +71,8 @@ async def place(tmp_path: Path) -> AsyncIterator[Installation]:
 def environment(place: Installation) -> dict[str, str]:
     keys = dict.fromkeys(ENVIRONMENT.values(), KEY)
     bases = {f"SCALIX_{name.upper()}_BASE_URL": f"{place.provider.base_url}/{name}" for name in ENVIRONMENT}
-    return keys | bases
+    local = {f"{name}": f"{place.provider.base_url}/{path}" for name, path in LOCAL.items()}
+    return keys | bases | local
 
 
 async def ask(place: Installation, provider: str, name: str, **settings: Any) -> dict[str, Any]:
@@ -116,6 +128,16 @@ async def test_the_request_goes_where_the_vendor_wants_it(
         ("google", "gemini-2.5-flash", "generationConfig",
          {"maxOutputTokens": 65535, "temperature": 0,
           "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 1000}}),
+        ("openrouter", "openai/gpt-5", "reasoning_effort", "low"),
+        ("openrouter", "anthropic/claude-3.7-sonnet", "reasoning", {"max_tokens": 1024}),
+        ("openrouter", "google/gemini-2.5-pro", "reasoning", {"max_tokens": 1024}),
+        ("azure", "gpt-5", "reasoning_effort", "low"),
+        ("cohere", "command-a-reasoning-08-2025", "thinking", {"type": "enabled", "token_budget": 1000}),
+        ("grok", "grok-3-mini", "reasoning_effort", "low"),
+        ("together", "openai/gpt-oss-120b", "reasoning_effort", "low"),
+        ("ollama", "gpt-oss:20b", "reasoning_effort", "low"),
+        ("lmstudio", "openai/gpt-oss-20b", "reasoning_effort", "low"),
+        ("custom::testing", "gpt-5", "reasoning_effort", "low"),
     ],
 )  # fmt: skip
 async def test_the_thinking_budget_counts_on_direct_connections(

@@ -55,7 +55,7 @@ async def test_the_free_tier_ends_with_the_upgrade_prompt(place: Installation) -
         assert end["upgrade_prompt"] is True
         assert await host.request("chat:stream", params) == "error"
         error = host.terminals(chat)[1]
-        assert (error["code"], error["upgrade_prompt"]) == ("RATE_LIMIT_EXCEEDED", True)
+        assert (error["code"], error["scope"], error["upgrade_prompt"]) == ("RATE_LIMIT_EXCEEDED", "tier", True)
         await host.request("features:set", {"rateLimiting": False})
         assert await host.request("chat:stream", params) == chat
     request = place.provider.last()

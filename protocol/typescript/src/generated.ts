@@ -286,6 +286,8 @@ export interface ChatError {
   readonly model?: ModelRef;
   readonly attempts: readonly AttemptReport[];
   readonly upgrade_prompt: boolean;
+  /** Of RATE_LIMIT_EXCEEDED: whose limit it is, the plan's own or the provider's. */
+  readonly scope?: "provider" | "tier";
   readonly warningMessages?: readonly string[];
 }
 

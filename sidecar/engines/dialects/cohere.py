@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from sidecar.engines import openai_compatible
-from sidecar.engines.base import ModelCall
+from sidecar.engines.base import ModelCall, ThinkingLevel
 from sidecar.engines.body import encode
 from sidecar.engines.dialects.limits import given, output_limit, temperature
 from sidecar.engines.exchange import PreparedRequest, endpoint
 from sidecar.engines.refusals import without
+
+THINKING_TOKENS: Final[dict[ThinkingLevel, int | None]] = {"low": 1000, "medium": 4000, "high": None}
+"""The user's thinking setting (app contract 10); without a budget the model decides."""
 
 
 def prepare(call: ModelCall) -> PreparedRequest:
@@ -50,10 +53,17 @@ def body(call: ModelCall) -> dict[str, Any]:
             tools=openai_compatible.tools(msgspec.structs.replace(call, tools=tools)) or None,
             tool_choice=choice,
             response_format=_format(wanted) if wanted is not None and wanted.get("type") == "json" else None,
+            thinking=_thinking(call),
         ),
         **call.provider_options,
         **call.target.body,
     }
+
+
+def _thinking(call: ModelCall) -> dict[str, Any] | None:
+    if call.thinking is None or call.target.reasoning != "budget":
+        return None
+    return {"type": "enabled", **given(token_budget=THINKING_TOKENS[call.thinking])}
 
 
 def _format(wanted: dict[str, Any]) -> dict[str, Any]:
