@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Final
@@ -22,7 +23,7 @@ from sidecar.engines.base import (
 )
 from sidecar.engines.body import prepared
 from sidecar.engines.http import ProviderHttp, StreamedResponse
-from sidecar.engines.network import not_an_address
+from sidecar.engines.network import not_an_address, place_of
 from sidecar.engines.refusals import MAX_REFUSALS, Refusals
 from sidecar.engines.timeouts import AFTER_END_S, USAGE_S, Timeouts
 from sidecar.errors import ProviderError, StreamInterrupted
@@ -35,6 +36,9 @@ _FIRST_PIECE: Final = 1024
 
 _ERROR_BODY_S: Final = 5.0
 """Seconds the body of a failed answer may take."""
+
+_SAYS_WHAT: Final = re.compile("model|deployment|base URL", re.IGNORECASE)
+"""A sentence with one of these tells what was not found."""
 
 _NOT_CONTENT: Final = (ResponseStarted, Usage, ProxyMetadata)
 """Events that do not show that the model is at work: they do not move the time-outs."""
@@ -127,7 +131,7 @@ class Exchange:
         if response.status != 200 or _is_page(response):
             response.expect_within(_ERROR_BODY_S)
             body = await response.read_all(ERROR_BODY_LIMIT)
-            raise errors.from_response(response.status, response.headers, body)
+            raise _at(request.url, errors.from_response(response.status, response.headers, body))
         return response
 
     async def _batches(
@@ -214,6 +218,14 @@ class _Progress:
     def nothing_to_come(self) -> None:
         """The vendor said that this was all: wait for the end of the body only as long as reuse is worth it."""
         self._response.expect_within(AFTER_END_S)
+
+
+def _at(url: str, error: ProviderError) -> ProviderError:
+    """A refusal that says no more than that nothing is there gets told where it was looked for."""
+    if error.status in (404, 405) and not _SAYS_WHAT.search(error.message):
+        where = f"{place_of(url)}{urlsplit(url).path}"
+        error.message = f"{error.message.rstrip('.')}. Nothing answers at {where}: check the base URL in the settings."
+    return error
 
 
 def _is_page(response: StreamedResponse) -> bool:

@@ -147,5 +147,10 @@ def _sentence(error: Exception, url: str) -> str:  # noqa: PLR0911 - a table of 
             return f"Could not connect to {place}. Check the address and your internet connection."
         case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError():
             return f"{place} did not answer in HTTP. Check the base URL."
+        case _ if urlsplit(url).scheme == "http":
+            return (
+                f"{place} closed the connection without an answer. Try again; if the server expects a secure "
+                "connection, its address begins with https."
+            )
         case _:
             return f"{place} closed the connection without an answer. Try again."

@@ -68,6 +68,21 @@ async def test_a_server_that_hangs_up_without_an_answer(engine: Engine, provider
     provider.answer(PATH, Answer(raw=True))
     error = await failure(engine, provider.base_url + "/v1")
     assert (error.code, error.retryable) == (ErrorCode.NETWORK, True)
+    assert "begins with https" in error.message
+
+
+@pytest.mark.parametrize("answer", [Answer.text("", status=404), Answer.json({"detail": "Not Found"}, status=404),
+                                    Answer.json({"error": {"message": "Method Not Allowed"}}, status=405)])  # fmt: skip
+async def test_a_place_where_nothing_is_is_named(engine: Engine, provider: ScriptedProvider, answer: Answer) -> None:
+    provider.answer(PATH, answer)
+    error = await failure(engine, provider.base_url + "/v1?key=hidden-in-the-query")
+    assert f"Nothing answers at 127.0.0.1:{provider.port}{PATH}: check the base URL" in error.message
+    assert "hidden-in-the-query" not in error.message
+
+
+async def test_a_model_that_is_missing_is_the_vendors_sentence(engine: Engine, provider: ScriptedProvider) -> None:
+    provider.answer(PATH, Answer.json({"error": {"message": "The model 'x' does not exist"}}, status=404))
+    assert (await failure(engine, provider.base_url + "/v1")).message == "The model 'x' does not exist"
 
 
 async def test_a_server_that_does_not_speak_http(engine: Engine, provider: ScriptedProvider) -> None:
