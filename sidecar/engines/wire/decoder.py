@@ -20,6 +20,8 @@ from sidecar.errors import StreamInterrupted
 _BOM = b"\xef\xbb\xbf"
 _END_MARK = b"[DONE]"
 _MAX_PAGE_BYTES = 8 * 1024
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading a value may raise; the last for one that is nested too deeply."""
 
 
 class StreamCut(StreamInterrupted):
@@ -100,7 +102,7 @@ class WireDecoder:
     # --- the dialect's part --------------------------------------------------------------------------------------
 
     def _event(self, name: bytes | None, data: bytes, out: list[Event]) -> None:
-        """Read one JSON value. Raises ``msgspec.DecodeError`` or ``UnicodeDecodeError`` before changing anything."""
+        """Read one JSON value. Raises one of ``UNREADABLE`` before changing anything."""
         raise NotImplementedError
 
     def _close(self, out: list[Event]) -> None:
@@ -130,7 +132,7 @@ class WireDecoder:
                 continue
             try:
                 self._event(event.event, event.data, out)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except UNREADABLE:
                 self._read(event.event, event.data, out)
 
     def _read(self, name: bytes | None, data: bytes, out: list[Event], *, cut: bool = False) -> None:
@@ -142,7 +144,7 @@ class WireDecoder:
             return
         try:
             self._event(name, data, out)
-        except (msgspec.DecodeError, UnicodeDecodeError) as refused:
+        except UNREADABLE as refused:
             if data.startswith(_END_MARK):
                 return  # gateways end every dialect's streams as OpenAI ends its own
             if isinstance(refused, msgspec.ValidationError) and _is_whole(data):
@@ -249,7 +251,7 @@ class WireDecoder:
         if rest.startswith(b"["):
             try:
                 values = msgspec.json.decode(rest, type=list[msgspec.Raw])
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 return
             for value in values:
                 self._read(None, bytes(value), out)
@@ -280,7 +282,7 @@ def _is_whole(data: bytes) -> bool:
         return True
     try:
         msgspec.json.decode(data, type=msgspec.Raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return False
     return True
 

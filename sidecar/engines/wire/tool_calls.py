@@ -190,5 +190,5 @@ def _is_object(arguments: str) -> bool:
     """Whether ``arguments`` is a complete JSON object."""
     try:
         return isinstance(msgspec.json.decode(arguments), dict)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return False

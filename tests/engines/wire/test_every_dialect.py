@@ -160,6 +160,30 @@ def test_json_that_is_odd_before_it_is_broken_is_broken(dialect: Dialect, odd: b
     assert reading.error.type == "invalid_json"
 
 
+DEEP = b"[" * 100_000
+
+
+@every_dialect
+@pytest.mark.parametrize(
+    "bottomless",
+    [
+        DEEP,
+        DEEP + b"]" * 100_000,
+        b'{"error": ' + DEEP,
+        b'{"type": "error", "x": ' + DEEP + b"]" * 100_000 + b"}",
+        b'{"choices": [{"delta": {"content": ' + DEEP + b"]" * 100_000 + b"}}]}",
+        b'{"candidates": [{"content": {"parts": [{"functionCall": {"args": ' + DEEP + b"]" * 100_000 + b"}}]}}]}",
+    ],
+    ids=["open", "closed", "in an error, open", "beside a type", "as content", "as arguments"],
+)
+def test_what_is_nested_without_end_is_an_answer_that_cannot_be_read(dialect: Dialect, bottomless: bytes) -> None:
+    """Whatever comes of it is an event or nothing; nobody's recursion limit is reached."""
+    for framed in (b"data: " + bottomless + b"\n\n", bottomless):
+        reading = read(dialect, framed)
+        assert reading.error is not None or reading.cut
+        assert reading.text == ""
+
+
 @every_dialect
 def test_a_web_page_is_an_error_that_says_so(dialect: Dialect) -> None:
     page = b"<!DOCTYPE html>\n<html><body>Sign in to the hotel network</body></html>"

@@ -548,3 +548,16 @@ def test_an_error_body_of_another_framework() -> None:
     reading = read("openai-chat", b'{"detail": "Not authenticated"}')
     assert reading.error is not None
     assert reading.error.message == "Not authenticated"
+
+
+def test_arguments_nested_without_end_do_not_stop_the_reading() -> None:
+    deep = '{"x":' + "[" * 100_000 + "]" * 100_000 + "}"
+    reading = read(
+        "openai-chat",
+        data(
+            chunk(tool_delta(0, deep, id="a", name="one")),
+            chunk(tool_delta(0, '{"y":1}', name="one")),
+            chunk({}, "tool_calls"),
+        ),
+    )
+    assert "".join(call.arguments for call in reading.calls) == deep + '{"y":1}'
