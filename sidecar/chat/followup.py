@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from sidecar.chat.attachments import StoredAttachment
-from sidecar.chat.outcome import ApplyFailed, ApplyResult
+from sidecar.chat.outcome import ApplyFailed, ApplyResult, Ending
 from sidecar.chat.parts import ChatParts, ChatSettings, Plan
 from sidecar.chat.text.answer import AnswerText
 from sidecar.chat.text.continuation import CONTINUE_PROMPT, GO_ON_PROMPT, OverlapTrimmer
@@ -115,19 +115,14 @@ def is_applied(parts: ChatParts, settings: ChatSettings) -> bool:
 
 
 async def apply_response(
-    parts: ChatParts,
-    turn: Turn,
-    response: str,
-    *,
-    summary: str | None,
-    attachments: Sequence[StoredAttachment] = (),
+    parts: ChatParts, turn: Turn, ending: Ending, attachments: Sequence[StoredAttachment] = ()
 ) -> ApplyResult | SidecarError:
     """Have the host carry the answer out; the error when it failed."""
     params: dict[str, Any] = {
         "chatId": turn.chat.id,
         "messageId": turn.assistant_message_id,
-        "response": response,
-        "chatSummary": summary,
+        "response": ending.text,
+        "chatSummary": ending.summary,
     }
     uploads = [
         {"id": item.file_id, "path": str(item.path), "name": item.name}

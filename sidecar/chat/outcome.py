@@ -29,6 +29,10 @@ SAVED_LATER: Final = (
     "Another program has locked the app's database. The answer is kept and saved as soon as the lock is gone; leave"
     " Scalix running until then."
 )
+APPLY_STOPPED: Final = (
+    "The answer is complete. It was being applied when you stopped it: look at the app's files before you go on, some"
+    " of the changes may be there."
+)
 NOT_APPLIED: Final = "Because of that its changes were not applied. Apply them when the database is free again."
 
 
@@ -57,6 +61,8 @@ class Ending(msgspec.Struct, kw_only=True):
     warnings: list[str] = msgspec.field(default_factory=list)
     engine: bool = False
     """The Pro engine served it: its request id is part of an error's text (app contract 7.9)."""
+    text: str = ""
+    """As it is saved."""
     summary: str | None = None
     is_saved: bool = True
     """False while a lock keeps the text from the disk."""

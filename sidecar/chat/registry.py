@@ -20,12 +20,22 @@ class ActiveStream:
         self.chat_id = chat_id
         self.intent = intent
         """Intent id and content hash of what it is answering."""
-        self.scope = anyio.CancelScope()
+        self._scope = anyio.CancelScope()
+        self._cancelled = False
         self._done = anyio.Event()
 
     def cancel(self) -> None:
         """Stop it: the upstream connection closes, the partial text is saved, ``end`` is sent."""
-        self.scope.cancel()
+        self._cancelled = True
+        self._scope.cancel()
+
+    @contextmanager
+    def cancellable(self) -> Iterator[anyio.CancelScope]:
+        """What ``cancel`` stops; at once, when it came before."""
+        with anyio.CancelScope() as self._scope:
+            if self._cancelled:
+                self._scope.cancel()
+            yield self._scope
 
     async def wait(self) -> None:
         """Return when its terminal notification has been queued and its rows are saved."""

@@ -25,6 +25,7 @@ from sidecar.chat.followup import (
     is_applied,
 )
 from sidecar.chat.outcome import (
+    APPLY_STOPPED,
     NOT_APPLIED,
     SAVED_LATER,
     Ending,
@@ -105,6 +106,8 @@ class ChatSession:
         self._prepared: PreparedPrompt
         self._view: StreamView
         self._ending: Ending
+        self._settings: AppSettings
+        """As they are when the answer is over (app contract 7.15)."""
         self._new_text: Callable[[], None]
         """Tells the autosave."""
 
@@ -118,16 +121,25 @@ class ChatSession:
             return accepted.chat_id
         failure: SidecarError | None = None
         try:
-            with self._active.scope as scope:
+            with self._active.cancellable() as answering:
                 failure = await self._answer()
         except anyio.get_cancelled_exc_class():
             # $/cancelRequest or the end of the process: same farewell, then the cancellation goes on its way.
             with anyio.CancelScope(shield=True):
-                await self._conclude(None, cancelled=True)
+                await self._write_down(None, cancelled=True)
+            self._say_goodbye(None, cancelled=True)
             raise
+        cancelled = answering.cancelled_caught
         with anyio.CancelScope(shield=True):
-            return await self._conclude(failure, cancelled=scope.cancelled_caught)
-        raise AssertionError("unreachable: a shielded scope is not cancelled")
+            failure = await self._write_down(failure, cancelled=cancelled)
+        try:
+            with self._active.cancellable() as applying:
+                if failure is None and not cancelled:
+                    failure = await self._apply()
+        except anyio.get_cancelled_exc_class():
+            self._say_goodbye(None, cancelled=True)
+            raise
+        return self._say_goodbye(failure, cancelled=cancelled or applying.cancelled_caught)
 
     # --- before the stream ---------------------------------------------------------------------------------------
 
@@ -195,7 +207,7 @@ class ChatSession:
             try:
                 await self._open()
             except StoreError:
-                tasks.cancel_scope.cancel()  # ``_conclude`` meets the same error, and raises it
+                tasks.cancel_scope.cancel()  # ``_write_down`` meets the same error, and raises it
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(open_)
@@ -204,6 +216,9 @@ class ChatSession:
                     await self._converse()
                 except SidecarError as error:
                     failure = error
+                except Exception:  # the stream's own boundary: a bug is logged, and the host gets its last word
+                    log.exception("the stream failed", stream_id=self._stream_id)
+                    failure = SidecarError("Internal error. See the sidecar's log.")
             tasks.cancel_scope.cancel()
         return failure
 
@@ -338,8 +353,11 @@ class ChatSession:
 
     # --- the farewell --------------------------------------------------------------------------------------------
 
-    async def _conclude(self, failure: SidecarError | None, *, cancelled: bool) -> int | str:
-        """Save, tell, record. Runs shielded, exactly once. Raises ``StoreError`` for a turn that was never accepted."""
+    async def _write_down(self, failure: SidecarError | None, *, cancelled: bool) -> SidecarError | None:
+        """Text, how it ended and what it counts, once. Runs shielded; the failure the stream ends with, if any.
+
+        Raises ``StoreError`` for a turn that was never accepted.
+        """
         await self._open()
         ending = self._ending
         text = self._view.answer.finish()
@@ -347,20 +365,21 @@ class ChatSession:
             text = cancelled_text(text)
         elif failure is None and not text.strip():
             ending.warnings.append(empty_answer_note(ending.finish_reason))
+        ending.text = text
         state: TurnState = "cancelled" if cancelled else "errored" if failure is not None else "completed"
-        summary = chat_summary(text) if state == "completed" else None
-        ending.summary = summary
-        settings = await self._parts.settings_now()
+        ending.summary = chat_summary(text) if state == "completed" else None
+        self._settings = await self._parts.settings_now()
         await self._parts.meter.ready()
         for reservation, call in self._calls:
-            self._parts.meter.note(reservation, call, settings)
+            self._parts.meter.note(reservation, call, self._settings)
         ending.usage.cost_usd = self._parts.meter.cost(call for _, call in self._calls)
-        failure = await self._save(text, summary, state) or failure
-        if failure is None and not cancelled:
-            failure = await self._apply(text, summary, settings)
-        today = self._parts.meter.today_so_far(settings)
-        ending.limits, ending.upgrade_prompt = today.limits, today.upgrade_prompt
-        self._log(state, failure)
+        return await self._save(state) or failure
+
+    def _say_goodbye(self, failure: SidecarError | None, *, cancelled: bool) -> int | str:
+        """Tell and log how it ended, once, last."""
+        today = self._parts.meter.today_so_far(self._settings)
+        self._ending.limits, self._ending.upgrade_prompt = today.limits, today.upgrade_prompt
+        self._log("cancelled" if cancelled else "completed" if failure is None else "errored", failure)
         self._tell(failure, cancelled=cancelled)
         return FAILED if failure is not None else self._turn.chat.id
 
@@ -372,9 +391,10 @@ class ChatSession:
         else:
             self._view.last(END, lambda seq: end_notification(ending, seq, was_cancelled=cancelled))
 
-    async def _save(self, text: str, summary: str | None, state: TurnState) -> SidecarError | None:
+    async def _save(self, state: TurnState) -> SidecarError | None:
         """Text, title, how the turn ended and what it counts: one transaction."""
         turn, stream_id = self._turn, self._stream_id
+        text, summary = self._ending.text, self._ending.summary
         counted = self._parts.meter.unwritten()
 
         def save(connection: sqlite3.Connection) -> None:
@@ -397,23 +417,24 @@ class ChatSession:
             return error
         return None
 
-    async def _apply(self, text: str, summary: str | None, settings: AppSettings) -> SidecarError | None:
+    async def _apply(self) -> SidecarError | None:
         """Ask the host to carry the answer out, when the user wants that without being asked (app contract 7.15)."""
-        if not is_complete(text, self._ending.finish_reason):
+        parts, ending = self._parts, self._ending
+        if not is_complete(ending.text, ending.finish_reason) or not is_applied(parts, ChatSettings.of(self._settings)):
             return None
-        if not is_applied(self._parts, ChatSettings.of(settings)):
-            return None
-        if not self._ending.is_saved:
+        if not ending.is_saved:
             # The host writes into the same row; what is saved later would undo that.
-            self._ending.warnings.append(NOT_APPLIED)
+            ending.warnings.append(NOT_APPLIED)
             return None
-        result = await apply_response(
-            self._parts, self._turn, text, summary=summary, attachments=self._prepared.attachments
-        )
+        try:
+            result = await apply_response(parts, self._turn, ending, self._prepared.attachments)
+        except anyio.get_cancelled_exc_class():
+            ending.warnings.append(APPLY_STOPPED)
+            raise
         if isinstance(result, SidecarError):
             return result
-        self._ending.applied = result
-        chat = await self._parts.database.read(lambda connection: load_chat(connection, self._turn.chat.id))
+        ending.applied = result
+        chat = await parts.database.read(lambda connection: load_chat(connection, self._turn.chat.id))
         if chat is not None:
             self._view.rows_chunk(chat.messages)
         return None

@@ -8,7 +8,9 @@ from typing import Any
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
+from sidecar.chat.text.answer import AnswerText
 from tests.app_database import insert_message, rows
 from tests.host import RpcError, memory_host
 from tests.installation import MODEL, Installation, installation
@@ -341,3 +343,68 @@ async def test_the_request_holds_the_limited_history_and_no_placeholder(place: I
         ("user", "q3"), ("assistant", "a3"), ("user", "q4"), ("assistant", "a4"), ("user", "q5"), ("assistant", "a5"),
         ("user", "now"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("by", ["chat:cancel", "$/cancelRequest", "shutdown"])
+async def test_a_host_that_does_not_answer_is_given_up_when_the_stream_is_cancelled(
+    place: Installation, by: str
+) -> None:
+    place.answers('<scalix-write path="a.ts">x</scalix-write>')
+    chat = place.chat()
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "applyResponse": True}) as host:
+        await host.request("set-user-settings", {"autoApproveChanges": True})
+        asked = await host.start("chat:stream", place.stream_params(chat))
+        await host.until(lambda: [frame for frame in host.frames if frame.get("method") == "host:apply-response"])
+        if by == "$/cancelRequest":
+            await host.notify(by, {"id": asked})
+            with pytest.raises(RpcError) as refused:
+                await host.answer(asked)
+            assert refused.value.code == -32800
+        else:
+            await host.request(by, {"chatId": chat})
+            assert await host.answer(asked) == chat
+        (end,) = host.terminals(chat)
+    assert (end["wasCancelled"], end["updatedFiles"]) == (True, False)
+    assert "applied" in end["warningMessages"][-1]
+    assert place.messages(chat)[-1] == ("assistant", '<scalix-write path="a.ts">x</scalix-write>'), "it was complete"
+
+
+async def test_a_mistake_of_our_own_ends_the_stream_as_an_error_and_keeps_the_text(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = AnswerText.text
+
+    def stumble(answer: AnswerText, text: str) -> None:
+        if text == "stumble":
+            raise ZeroDivisionError("sk-" + "s" * 20)
+        add(answer, text)
+
+    monkeypatch.setattr(AnswerText, "text", stumble)
+    place.answers("shown so far", "stumble")
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        with capture_logs() as logged:
+            assert await host.request("chat:stream", place.stream_params(chat)) == "error"
+        assert [entry["exc_info"] for entry in logged if entry["event"] == "the stream failed"] == [True]
+        (error,) = host.terminals(chat)
+        assert error["code"] == "INTERNAL"
+        assert error["error"].startswith("Sorry, there was an error processing your request: ")
+        assert "sk-" not in str(error)
+        monkeypatch.undo()
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat, "the chat is free again"
+    assert place.messages(chat)[1] == ("assistant", "shown so far")
+    states = [row["state"] for row in rows(place.database, "SELECT state FROM sidecar_turns")]
+    assert states == ["errored", "completed"]
+
+
+@pytest.mark.parametrize("half", ["\\ud83d", "\\ude00", "a\\ud83db"])
+async def test_half_an_emoji_in_an_answer_is_replaced(place: Installation, half: str) -> None:
+    delta = f'data: {{"choices":[{{"index":0,"delta":{{"content":"x{half}y"}},"finish_reason":null}}]}}\n\n'
+    place.script([delta.encode(), *openai_chat_stream(["end"])])
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        assert host.text(chat) == place.messages(chat)[-1][1]
+    text = place.messages(chat)[-1][1]
+    assert text.startswith("x") and text.endswith("yend")
+    assert "\ufffd" in text
