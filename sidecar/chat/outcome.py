@@ -70,6 +70,14 @@ class Ending(msgspec.Struct, kw_only=True):
     passed_on: dict[str, Any] = msgspec.field(default_factory=dict)
     """``analytics``, ``model_selection`` ... of a proxy's answer."""
 
+    def count(self, limits: LimitsReport, *, upgrade_prompt: bool) -> None:
+        """Today's figures: our own, but for those that a proxy told (it counts the user's other machines too)."""
+        told = self.passed_on.get("usage")
+        names = ("requests_today", "tokens_used", "remaining_requests")
+        counted = {name: told[name] for name in names if type(told.get(name)) is int} if isinstance(told, dict) else {}
+        self.limits = msgspec.structs.replace(limits, **counted)
+        self.upgrade_prompt = upgrade_prompt or self.passed_on.get("upgrade_prompt") is True
+
 
 class ApplyFailed(SidecarError):
     """The answer is complete and saved, but the host could not carry it out (app contract 7.15)."""

@@ -378,7 +378,7 @@ class ChatSession:
     def _say_goodbye(self, failure: SidecarError | None, *, cancelled: bool) -> int | str:
         """Tell and log how it ended, once, last."""
         today = self._parts.meter.today_so_far(self._settings)
-        self._ending.limits, self._ending.upgrade_prompt = today.limits, today.upgrade_prompt
+        self._ending.count(today.limits, upgrade_prompt=today.upgrade_prompt)
         self._log("cancelled" if cancelled else "completed" if failure is None else "errored", failure)
         self._tell(failure, cancelled=cancelled)
         return FAILED if failure is not None else self._turn.chat.id

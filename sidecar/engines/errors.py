@@ -243,7 +243,10 @@ def _build(status: int | None, failure: VendorFailure, *, retry_after_ms: int | 
         status=status,
         details=None if details == message else details,
         raw_code=failure.code or failure.type,
-        extra={"scope": "provider"} if code is ErrorCode.RATE_LIMIT_EXCEEDED else None,
+        extra={
+            **({"scope": "provider"} if code is ErrorCode.RATE_LIMIT_EXCEEDED else {}),
+            **({"upgrade_prompt": True} if failure.upgrade_prompt else {}),
+        },
     )
 
 

@@ -19,6 +19,8 @@ class VendorFailure(msgspec.Struct):
     type: str | None = None
     status: int | None = None
     retry_after_ms: int | None = None
+    upgrade_prompt: bool = False
+    """A proxy of Scalix says that a better plan would help."""
     body: str = ""
 
     def words(self) -> str:
@@ -58,6 +60,8 @@ def _read(document: Any, failure: VendorFailure, depth: int) -> None:
     """Fills what ``failure`` does not know yet; outer members are read first, inner sentences win."""
     if depth > _DEEPEST:
         return
+    if isinstance(document, dict) and document.get("upgrade_prompt") is True:
+        failure.upgrade_prompt = True
     match document:
         case str():
             failure.message = document or failure.message

@@ -64,6 +64,33 @@ async def test_the_free_tier_ends_with_the_upgrade_prompt(place: Installation) -
     assert len(place.provider.requests) == 2
 
 
+async def test_what_a_proxy_counts_is_told_instead_of_our_own_count(place: Installation) -> None:
+    """A proxy's limits hold for the user's other machines too."""
+    told = {
+        "usage": {"requests_today": 49, "tokens_used": 1200, "remaining_requests": 1, "total_tokens": 5},
+        "upgrade_prompt": True,
+        "analytics": {"cost_savings": "$1.20"},
+        "model_selection": {"recommended": "gpt-4.1"},
+    }
+    spent = {"error": {"message": "ExceededBudget: none left", "code": 400}, "upgrade_prompt": True}
+    place.provider.answer(
+        "/proxy/v1/chat/completions",
+        Answer.stream(openai_chat_stream(["ok"], extra=told)),
+        Answer.json(spent, status=400),
+    )
+    chat = place.chat()
+    params = place.stream_params(chat, model={"provider": "openai", "name": "gpt-4.1"}, files=[])
+    async with memory_host(place.folder, {"LITE_LLM_BASE_URL": f"{place.provider.base_url}/proxy"}, **PATCH) as host:
+        assert await host.request("chat:stream", params) == chat
+        assert await host.request("chat:stream", params) == "error"
+        end, error = host.terminals(chat)
+    assert end["limits"] == {"requests_today": 49, "tokens_used": 1200, "remaining_requests": 1}
+    assert (end["upgrade_prompt"], end["analytics"], end["model_selection"]) == (
+        True, told["analytics"], told["model_selection"],
+    )  # fmt: skip
+    assert (error["code"], error["upgrade_prompt"]) == ("INSUFFICIENT_CREDITS", True)
+
+
 async def test_every_attempt_is_in_the_ledger_and_no_text_is(place: Installation) -> None:
     busy = Answer.json({"error": {"message": "busy"}}, status=503, headers={"retry-after-ms": "1"})
     usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
