@@ -94,6 +94,14 @@ class SystemPromptResult(msgspec.Struct, frozen=True, rename="camel"):
     substitutions: dict[str, str] | UnsetType = UNSET
 
 
+class UploadedFile(msgspec.Struct, frozen=True):
+    """A file the user added for the app's folder: a write whose content is ``id`` gets the bytes at ``path``."""
+
+    id: str
+    path: str
+    name: str
+
+
 class ApplyResponseParams(msgspec.Struct, frozen=True, rename="camel"):
     """Params of ``host:apply-response``: carry the complete answer out (app contract 8)."""
 
@@ -101,6 +109,7 @@ class ApplyResponseParams(msgspec.Struct, frozen=True, rename="camel"):
     message_id: int
     response: str
     chat_summary: str | None
+    attachments: list[UploadedFile] | UnsetType = UNSET
 
 
 class ApplyResponseResult(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

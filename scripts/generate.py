@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes what follows from ``protocol/``: JSON Schema, an OpenRPC document and the TypeScript types.
+"""Writes what follows from ``protocol/``: JSON Schema, an OpenRPC document, the TypeScript types, and the parts of
+``docs/protocol.md`` that are marked as generated.
 
     python3 scripts/dev.py generate            write
     python3 scripts/dev.py generate --check    write nothing; exit code 1 when a file is not what it should be
@@ -29,9 +30,11 @@ sys.path.insert(0, str(ROOT))
 from protocol.errors import KIND_OF, ErrorCode, ErrorData, Kind, RpcCode  # noqa: E402
 from protocol.lifecycle import PROTOCOL_VERSION  # noqa: E402
 from protocol.methods import METHODS, Direction, Method, methods  # noqa: E402
+from scripts.protocol_page import ProtocolPage  # noqa: E402
 
 SCHEMA: Final = ROOT / "protocol" / "schema"
 TYPESCRIPT: Final = ROOT / "protocol" / "typescript" / "src" / "generated.ts"
+PAGE: Final = ROOT / "docs" / "protocol.md"
 COMMAND: Final = "python3 scripts/dev.py generate"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -374,7 +377,16 @@ def outputs() -> dict[Path, str]:
     files = {SCHEMA / name: text_of(content) for name, content in schema_files()}
     files[SCHEMA / "openrpc.json"] = text_of(openrpc())
     files[TYPESCRIPT] = typescript()
+    files[PAGE] = ProtocolPage(ts_type, method_schemas).filled(PAGE.read_text(encoding="utf-8"))
     return files
+
+
+def method_schemas(method: Method) -> tuple[list[tuple[Json, dict[str, Json]]], tuple[Json, dict[str, Json]]]:
+    """A method's params, one or several, and its result: each a schema with the definitions it refers to."""
+    by_sidecar = method.direction in {Direction.REQUEST_TO_HOST, Direction.NOTIFICATION_TO_HOST}
+    schemas, parts = definitions(list(method.params), by_sidecar=by_sidecar)
+    answer, answered = definitions([method.result], by_sidecar=not by_sidecar)
+    return [(schema, parts) for schema in schemas], (answer[0], answered)
 
 
 def text_of(content: Json) -> str:

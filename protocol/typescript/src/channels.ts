@@ -50,6 +50,7 @@ export const NEW_CHANNELS: readonly Channel[] = [
   channel("settings:migrate", "logged"),
   channel("usage:get", "logged", "readOnly"),
   channel("analytics:get", "logged", "readOnly"),
+  channel("analytics:clear", "logged"),
   channel("models:recommend", "logged", "readOnly"),
   channel("providers:health", "logged", "readOnly"),
   channel("features:get", "logged", "readOnly"),

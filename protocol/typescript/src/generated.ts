@@ -172,6 +172,7 @@ export interface ApplyResponseParams {
   readonly messageId: number;
   readonly response: string;
   readonly chatSummary: string | null;
+  readonly attachments?: readonly UploadedFile[];
 }
 
 /** Result of `host:apply-response`; `error` when it failed. */
@@ -1173,6 +1174,13 @@ export interface ToolResultPart {
   readonly toolName: string;
   readonly output: ToolOutput;
   readonly providerOptions?: { readonly [key: string]: unknown } | null;
+}
+
+/** A file the user added for the app's folder: a write whose content is `id` gets the bytes at `path`. */
+export interface UploadedFile {
+  readonly id: string;
+  readonly path: string;
+  readonly name: string;
 }
 
 /** Tokens of the whole turn and what they cost; null where nobody knows. */

@@ -1,17 +1,34 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 
 import {
+  APP_CHANNELS,
   applyStreamingPatch,
   ChatStreams,
   LineDecoder,
   LineTooLong,
+  NEW_CHANNELS,
   prefixHash,
   RestartPolicy,
   StreamText,
   type ChunkMessages,
   type ChunkPatch,
 } from "@scalix/sidecar-client";
+
+import { PACKAGE } from "./support.js";
+
+test("every method a renderer may call is a channel, here as in the contract", () => {
+  const { methods } = JSON.parse(readFileSync(join(PACKAGE, "../schema/openrpc.json"), "utf8")) as {
+    methods: { name: string; "x-direction": string }[];
+  };
+  const asked = methods.filter((method) => method["x-direction"] === "request-to-sidecar").map(({ name }) => name);
+  const notForRenderers = ["initialize", "ping", "shutdown", "llm:stream", "llm:cancel"];
+  const channels = [...APP_CHANNELS, ...NEW_CHANNELS].map(({ name }) => name);
+  assert.deepEqual(new Set([...channels, ...notForRenderers]), new Set(asked));
+  assert.equal(new Set(channels).size, channels.length);
+});
 
 test("lines are the same however the bytes are cut, and only 0x0A ends one", () => {
   const bytes = Buffer.from('{"a":"\u2028\u0085😀"}\r\n\n\r\n{"b":"x\ry"}\nrest');
