@@ -36,7 +36,10 @@ def messages(prompt: list[Any]) -> tuple[Message, ...]:
 def _message(message: Any) -> Message:
     if isinstance(message, wire.SystemMessage):
         return Message("system", (TextPart(message.content, _cache_control(message.provider_options)),))
-    parts = [_part(part) for part in message.content if not _is_the_vendors(part)]
+    said = message.content
+    if isinstance(message, wire.AssistantMessage):
+        said = [part for part in said if not _is_the_vendors(part)]
+    parts = [_part(part) for part in said]
     # What is said of a whole message holds up to its end.
     whole = _cache_control(message.provider_options)
     if parts and whole is not None and not isinstance(parts[-1], ReasoningPart) and parts[-1].cache_control is None:
@@ -52,8 +55,12 @@ _ROLES: Final[dict[type, Literal["user", "assistant", "tool"]]] = {
 
 
 def _is_the_vendors(part: Any) -> bool:
-    """A call the vendor carried out itself: its result is not kept, and a call without a result is refused."""
-    return isinstance(part, wire.ToolCallPart) and part.provider_executed is True
+    """A call the vendor carried out itself, and what came of it: no dialect here can send them back as they were, and
+    one without the other is refused. Results of the host's own tools are never among what the model said.
+    """
+    return isinstance(part, wire.ToolResultPart) or (
+        isinstance(part, wire.ToolCallPart) and part.provider_executed is True
+    )
 
 
 def _part(part: Any) -> Part:

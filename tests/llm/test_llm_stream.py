@@ -14,11 +14,13 @@ from sidecar.engines.base import (
     Finish,
     ReasoningDelta,
     TextDelta,
+    TextPart,
     ToolCall,
     ToolInputDelta,
     ToolInputStart,
     Usage,
 )
+from sidecar.llm.prompt import messages
 from sidecar.llm.stream_parts import PartBuilder
 from tests.host import Host, RpcError, memory_host
 from tests.installation import MODEL, Installation, installation
@@ -187,10 +189,16 @@ async def test_what_tools_gave_back_reaches_the_model_as_text_and_files(place: I
     output = [{"type": "text", "text": "Here:"}, {"type": "media", "data": "iVBORw0=", "mediaType": "image/png"}]
     made = {"type": "tool-call", "toolCallId": "a", "toolName": "look", "input": {}}
     own = {"type": "tool-call", "toolCallId": "b", "toolName": "web_search", "input": {}, "providerExecuted": True}
+    found = {
+        "type": "tool-result",
+        "toolCallId": "b",
+        "toolName": "web_search",
+        "output": {"type": "json", "value": []},
+    }
     result = {"type": "tool-result", "toolCallId": "a", "toolName": "look"}
     history = [
         USER,
-        {"role": "assistant", "content": [own, made]},
+        {"role": "assistant", "content": [own, found, made]},
         {"role": "tool", "content": [{**result, "output": {"type": "content", "value": output}}]},
     ]
     broken = [{"role": "tool", "content": [{**result, "output": {"type": "content", "value": [{"type": "video"}]}}]}]
@@ -198,10 +206,12 @@ async def test_what_tools_gave_back_reaches_the_model_as_text_and_files(place: I
         await host.request("llm:stream", call(prompt=history))
         with pytest.raises(RpcError, match="content output") as refused:
             await host.request("llm:stream", call(callId="c2", prompt=broken))
-    messages = place.provider.last().json["messages"]
-    assert [entry["id"] for entry in messages[1]["tool_calls"]] == ["a"], "the vendor's own call has no result here"
-    assert messages[2] == {"role": "tool", "tool_call_id": "a", "content": "Here:"}
-    assert messages[3]["content"][0]["image_url"] == {"url": "data:image/png;base64,iVBORw0="}
+    sent = place.provider.last().json["messages"]
+    assert [entry["id"] for entry in sent[1]["tool_calls"]] == ["a"], (
+        "the vendor's own calls stay away with their results"
+    )
+    assert sent[2] == {"role": "tool", "tool_call_id": "a", "content": "Here:"}
+    assert sent[3]["content"][0]["image_url"] == {"url": "data:image/png;base64,iVBORw0="}
     assert refused.value.code == -32602
 
 
@@ -229,6 +239,13 @@ async def test_cancel_stops_the_call_and_closes_the_connection(place: Installati
         with anyio.fail_after(5):
             await place.provider.last().gone.wait()
         assert await host.request("llm:cancel", {"callId": "unknown"}) is True
+
+
+def test_what_a_vendors_own_tools_did_is_not_sent_back_by_halves() -> None:
+    call_of_its_own = wire.ToolCallPart("b", "web_search", {}, provider_executed=True)
+    found = wire.ToolResultPart("b", "web_search", wire.ToolOutput("json", []))
+    (message,) = messages([wire.AssistantMessage([wire.TextPart("Found."), call_of_its_own, found])])
+    assert message.parts == (TextPart("Found."),)
 
 
 def test_a_signature_without_text_is_a_block_of_its_own_and_no_other_vendors() -> None:
