@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 import psutil  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-from scripts.bench import faults, lasting, moments, page, start, stream, terminal  # noqa: E402
+from scripts.bench import accounts, faults, lasting, moments, page, start, stream, terminal  # noqa: E402
 from scripts.bench.figures import Report, Section  # noqa: E402
 from scripts.bench.processes import Provider  # noqa: E402
 from scripts.bench.run import Run  # noqa: E402
@@ -38,6 +38,9 @@ MEASUREMENTS: dict[str, Callable[[Run, dict[str, str]], list[Section]]] = {
     "backpressure": lambda run, _: [lasting.backpressure(run)],
     "cancel": lambda run, _: [moments.cancel(run)],
     "faults": lambda run, _: [faults.measure(run)],
+    "counting": lambda run, _: [accounts.counting(run)],
+    "recommending": lambda run, _: [accounts.recommending(run)],
+    "analytics": lambda run, _: [accounts.analytics(run)],
     "memory": lambda run, _: [lasting.memory(run)],
     "context": lambda run, _: [moments.context(run)],
     "settings": lambda run, _: [moments.settings(run)],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from operator import add
 from typing import Any, Final, NamedTuple
 
 from sidecar.store import ledger_tables as tables
@@ -35,7 +36,7 @@ class Sums:
 
     def add_row(self, row: Sequence[Any], offset: int) -> None:
         """Add what stands in a row from ``offset`` on, in the order of the measures; then the histogram, if any."""
-        self.values = [ours + (theirs or 0) for ours, theirs in zip(self.values, row[offset:], strict=False)]
+        self.values = list(map(add, self.values, row[offset : offset + _COUNT]))
         if len(row) > offset + _COUNT:
             self.histogram += unpack(row[offset + _COUNT])
 

@@ -176,6 +176,8 @@ class Ledger:
                 tables.clear(connection)
 
         await self._write(work)
+        # Where the app keeps a write-ahead log, what was deleted is still in it until it is taken over.
+        await self._database.read(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
 
     async def read(self, work: Callable[[sqlite3.Connection], T], zone: Zone) -> T | None:
         """Run ``work`` over the tables, days being those of ``zone``; None when there are none yet.

@@ -142,6 +142,7 @@ def days_are_of(connection: sqlite3.Connection) -> str | None:
 
 def fold(connection: sqlite3.Connection, zone: Zone) -> None:
     """Add every row that is not summed yet to its quarter and its day. ``prepare`` comes first."""
+    overwrite_deleted(connection)  # a sum that grows leaves its old form behind
     _days_in(connection, zone)
     if connection.execute("SELECT 1 FROM sidecar_requests WHERE folded = 0 LIMIT 1").fetchone() is None:
         return
@@ -181,6 +182,7 @@ def prune(connection: sqlite3.Connection, zone: Zone, now_ms: int, kept_days: in
 
     Its sums stay as sealed days: no total changes by it, also when the clock was wrong.
     """
+    overwrite_deleted(connection)
     before = (now_ms - kept_days * DAY_MS) // QUARTER_MS * QUARTER_MS
     if connection.execute("SELECT 1 FROM sidecar_usage_quarters WHERE start < ? LIMIT 1", (before,)).fetchone():
         last = zone.day_of(before).isoformat()
@@ -196,8 +198,14 @@ def prune(connection: sqlite3.Connection, zone: Zone, now_ms: int, kept_days: in
     return gone == PRUNE_AT_ONCE
 
 
+def overwrite_deleted(connection: sqlite3.Connection) -> None:
+    """Have this connection overwrite what it deletes, from the first deletion on: ``clear`` cannot reach the pages that
+    were freed before it. Some builds of SQLite do so unasked, others do not."""
+    connection.execute("PRAGMA secure_delete = ON")
+
+
 def clear(connection: sqlite3.Connection) -> None:
     """Delete everything, overwriting it in the file. The file keeps its size: compacting it is the app's business."""
-    connection.execute("PRAGMA secure_delete = ON")
+    overwrite_deleted(connection)
     for table in ("sidecar_requests", "sidecar_usage_quarters", "sidecar_usage_days", "sidecar_usage_state"):
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names

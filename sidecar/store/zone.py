@@ -33,9 +33,15 @@ class Zone(msgspec.Struct, frozen=True):
 
     def start_of_hour(self, ms: int) -> int:
         """The first moment of a local hour; it may be at a quarter of a UTC hour."""
-        offset = self.at(ms).utcoffset()
-        shift = 0 if offset is None else int(offset.total_seconds() * 1000)
+        shift = self._offset_ms(ms)
         return (ms + shift) // HOUR_MS * HOUR_MS - shift
+
+    def _offset_ms(self, ms: int) -> int:
+        """How far local time is ahead of UTC at a moment."""
+        if self.tz is None:
+            return time.localtime(ms / 1000).tm_gmtoff * 1000
+        offset = datetime.fromtimestamp(ms / 1000, tz=self.tz).utcoffset()
+        return 0 if offset is None else int(offset.total_seconds() * 1000)
 
 
 def machine_zone() -> Zone:

@@ -270,6 +270,20 @@ async def test_rows_that_nobody_understands_are_named(place: Place) -> None:
     assert result.totals.cost_usd == pytest.approx(0.01)
 
 
+async def test_prices_that_are_no_prices_are_named(place: Place, tmp_path: Path) -> None:
+    odd = {"cheap": {**PRICES["cheap"], "output_cost_per_token": "a lot"}, "dear": {**PRICES["dear"]}}
+    odd["dear"]["input_cost_per_token"] = -1
+    (tmp_path / "prices.json").write_text(json.dumps(odd))
+    for number, model in enumerate(("cheap", "dear")):
+        place.record(call_id=str(number), model=model, cost_usd=None)
+    result = await place.report()
+    assert result.totals.cost_usd is None
+    assert (
+        "The price data has prices that are no prices for openai/cheap, openai/dear; they are not used."
+        in result.warnings
+    )
+
+
 async def test_switched_off_it_says_so_and_cleared_it_is_empty(place: Place) -> None:
     place.record()
     place.enabled = False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app_database import rows
+from tests.app_database import execute, insert_model, rows
 from tests.host import RpcError, memory_host
 from tests.installation import Installation, installation
 from tests.providers.server import Answer
@@ -16,6 +16,7 @@ from tests.providers.streams import openai_chat_stream
 pytestmark = pytest.mark.anyio
 
 PATCH = {"capabilities": {"chunks": "patch"}}
+USER = [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]
 
 
 @pytest.fixture
@@ -176,6 +177,41 @@ async def test_tokens_that_a_server_does_not_report_are_estimated(place: Install
     assert report["totals"]["costUsd"] is None
 
 
+async def test_two_sidecars_on_one_database_tell_the_same_and_forget_together(place: Installation) -> None:
+    place.answers("ok", usage={"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8})
+    first, second = place.chat(), place.chat()
+    async with (
+        memory_host(place.folder, **PATCH) as one,
+        memory_host(place.folder, **PATCH) as other,
+    ):
+        await one.request("chat:stream", place.stream_params(first))
+        await other.request("chat:stream", place.stream_params(second))
+        await one.request("chat:stream", place.stream_params(first))
+        await one.request("analytics:get")  # each writes down what it has gathered before it tells
+        theirs = await other.request("analytics:get")
+        mine = await one.request("analytics:get")
+        assert mine["totals"]["requests"] == theirs["totals"]["requests"] == 3
+        assert mine["totals"]["totalTokens"] == theirs["totals"]["totalTokens"] == 24
+        assert (await one.request("usage:get"))["usage"]["requests_today"] == 3
+        await one.request("analytics:clear")
+        assert (await other.request("analytics:get"))["totals"]["requests"] == 0
+        assert (await other.request("usage:get"))["usage"]["requests_today"] == 3, "today's counters are no ledger"
+
+
+async def test_forgotten_means_gone_from_the_file(place: Installation) -> None:
+    place.answers("ok")
+    insert_model(place.database, api_name="model-nobody-must-find-again")
+    model = {"provider": "custom::testing", "name": "model-nobody-must-find-again"}
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("llm:stream", {"callId": "a", "model": model, "prompt": USER})
+        assert (await host.request("analytics:get"))["models"][0]["name"] == model["name"]
+        execute(place.database, "DELETE FROM language_models WHERE api_name = ?", model["name"])
+        execute(place.database, "VACUUM")  # the app's own row, which is not the ledger's
+        assert model["name"].encode() in place.database.read_bytes()
+        await host.request("analytics:clear")
+    assert model["name"].encode() not in place.database.read_bytes()
+
+
 async def test_switched_off_nothing_is_recorded_but_todays_counters(place: Installation) -> None:
     place.answers("ok", usage={"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8})
     chat = place.chat()
@@ -187,3 +223,11 @@ async def test_switched_off_nothing_is_recorded_but_todays_counters(place: Insta
     assert usage["usage"]["requests_today"] == 1
     assert report["totals"]["requests"] == 0
     assert report["warnings"] == ["Analytics is switched off: new requests are not recorded."]
+    left = {
+        row["name"]: rows(place.database, f"SELECT * FROM {row['name']}")
+        for row in rows(place.database, "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'sidecar_%'")
+    }
+    for name in ("sidecar_requests", "sidecar_usage_quarters", "sidecar_usage_days"):
+        assert left.get(name, []) == []
+    (counted,) = left["sidecar_limits"]
+    assert set(counted) == {"id", "day", "paid", "tokens", "settled", "created_at"}, "who was asked is not part of it"

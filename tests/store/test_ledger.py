@@ -233,6 +233,30 @@ async def test_clearing_leaves_no_trace_in_the_file(place: Place) -> None:
     assert place.sums("sidecar_usage_days")["ok"] == 1
 
 
+async def test_what_was_folded_away_before_is_gone_from_the_file_as_well(place: Place) -> None:
+    ledger = place.ledger()
+    await place.databases[0].write(lambda connection: connection.execute("PRAGMA secure_delete = OFF").fetchall())
+    for number in range(2_000):
+        ledger.record(entry(at=NOON - (500 if number < 1_000 else 1) * DAY, call_id=f"secret-call-{number}"))
+    assert await ledger.flush()
+    await ledger._prune()
+    assert len(place.rows("SELECT 1 FROM sidecar_requests")) == 1_000
+    assert b"secret-call-" in place.path.read_bytes()
+    await ledger.clear()
+    assert b"secret-call-" not in place.path.read_bytes()
+
+
+async def test_clearing_leaves_nothing_in_a_write_ahead_log(place: Place) -> None:
+    execute(place.path, "PRAGMA journal_mode = WAL")
+    ledger = place.ledger()
+    ledger.record(entry(model="model-nobody-must-find-again"))
+    assert await ledger.flush()
+    log = place.path.with_name(f"{place.path.name}-wal")
+    assert b"model-nobody-must-find-again" in log.read_bytes()
+    await ledger.clear()
+    assert b"model-nobody-must-find-again" not in place.path.read_bytes() + log.read_bytes()
+
+
 async def test_no_column_can_hold_a_prompt_or_an_answer(place: Place) -> None:
     ledger = place.ledger()
     ledger.record(entry())
