@@ -36,6 +36,19 @@ APPLY_STOPPED: Final = (
 NOT_APPLIED: Final = "Because of that its changes were not applied. Apply them when the database is free again."
 
 
+class ContextWork(msgspec.Struct, frozen=True):
+    """What the code base took, for the log."""
+
+    files: int
+    tokens: int
+    """Estimated."""
+    ms: float
+    """On the worker thread."""
+
+    def __str__(self) -> str:
+        return f"{self.files} files, {self.tokens} tokens, {self.ms} ms"
+
+
 class ApplyResult(msgspec.Struct, frozen=True):
     """What ``host:apply-response`` said."""
 
@@ -59,6 +72,7 @@ class Ending(msgspec.Struct, kw_only=True):
     usage: UsageReport = msgspec.field(default_factory=UsageReport)
     attempts: list[AttemptReport] = msgspec.field(default_factory=list)
     warnings: list[str] = msgspec.field(default_factory=list)
+    context: ContextWork | None = None
     engine: bool = False
     """The Pro engine served it: its request id is part of an error's text (app contract 7.9)."""
     text: str = ""

@@ -11,6 +11,7 @@ from protocol.chat import ChatStreamParams, ModelRef
 from sidecar.chat.attachments import StoredAttachment
 from sidecar.chat.autosave import Autosave
 from sidecar.chat.events import Notify, OpenLane
+from sidecar.chat.outcome import ContextWork
 from sidecar.engines.base import Message, Target
 from sidecar.routing.catalog_view import CatalogSnapshot
 from sidecar.routing.meter import Meter
@@ -73,7 +74,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     substitutions: dict[str, str] = msgspec.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     thinking: Any = None
-    context_ms: float = 0.0
+    context: ContextWork
     replan: Callable[[Plan, str], Awaitable[Plan]]
     """The same call over the files as an answer would leave them (auto-fix)."""
 

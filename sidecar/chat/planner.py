@@ -15,7 +15,8 @@ import msgspec
 
 from protocol.chat import ChatCountTokensParams, ChatStreamParams, MessageRow, ModelRef, TokenCounts
 from sidecar.catalog.catalog import Catalog, CustomRows, read_custom_rows
-from sidecar.chat.context import ContextFile, VirtualFiles, fits
+from sidecar.chat.context import Codebase, ContextFile, VirtualFiles, fits
+from sidecar.chat.outcome import ContextWork
 from sidecar.chat.parts import ChatSettings, Plan, PreparedPrompt, TurnStart
 from sidecar.chat.prompt import (
     PromptInputs,
@@ -129,7 +130,7 @@ class TurnPlanner:
             substitutions={**gathered.substitutions, **(params.substitutions or {})},
             warnings=(*settings.warnings, *route.warnings, *gathered.warnings),
             thinking=settings.thinking_budget,
-            context_ms=gathered.codebase.elapsed_ms,
+            context=_work(gathered.codebase),
             replan=lambda plan, answer: self._replan(plan, answer, call),
         )
 
@@ -235,6 +236,10 @@ def _fitting(targets: Sequence[Target], inputs: PromptInputs, window: int | None
         except SidecarError:
             continue
     return tuple(fitting)
+
+
+def _work(codebase: Codebase) -> ContextWork:
+    return ContextWork(len(codebase.files), codebase.token_estimate, round(codebase.elapsed_ms, 1))
 
 
 def _with_room(target: Target, tokens: int) -> Target:

@@ -7,7 +7,6 @@ text saved, exactly one terminal notification, turn recorded. What was streamed 
 from __future__ import annotations
 
 import sqlite3
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +23,7 @@ from sidecar.chat.followup import (
     continue_unclosed_write,
     is_applied,
 )
+from sidecar.chat.marks import Marks
 from sidecar.chat.outcome import (
     APPLY_STOPPED,
     NOT_APPLIED,
@@ -73,19 +73,6 @@ FAILED = "error"
 
 NOT_ASKED_YET = LimitsReport(requests_today=0, tokens_used=0, remaining_requests=None)
 """Today's figures are read at the end, where they are told: three queries less before the first token."""
-
-
-class Marks:
-    """Where the time to the first token went, in ms since the request: accept, context, first event, first patch."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-        self.at: dict[str, float] = {}
-
-    def mark(self, name: str) -> None:
-        """The first time a step is reached counts."""
-        if name not in self.at:
-            self.at[name] = round((time.perf_counter() - self._start) * 1000, 1)
 
 
 class ChatSession:
@@ -230,7 +217,7 @@ class ChatSession:
             await self._opened.wait()  # the host hears of a turn before it is asked about it
         plan = await self._parts.planner.plan(self._params, self._prepared, self._turn, self._start)
         self._marks.mark("context")
-        self._ending.engine = plan.engine
+        self._ending.engine, self._ending.context = plan.engine, plan.context
         self._ending.warnings.extend(plan.warnings)
         if plan.substitutions:
             self._view.answer = AnswerText(plan.substitutions)
@@ -270,7 +257,12 @@ class ChatSession:
 
         def make_call(target: Target, attempt: int) -> ModelCall:
             return ModelCall(
-                target=target, messages=messages, request_id=request_id, attempt=attempt, thinking=plan.thinking
+                target=target,
+                messages=messages,
+                request_id=request_id,
+                attempt=attempt,
+                thinking=plan.thinking,
+                on_progress=self._marks.mark,
             )
 
         usage: Usage | None = None
@@ -287,7 +279,7 @@ class ChatSession:
                 await self._opened.wait()
                 async for batch in routed:
                     usage = self._take(batch, on_text, on_reasoning) or usage
-                    if first and "first_patch" in self._marks.at:
+                    if first and self._marks.has("first_patch"):
                         first = False
                         await anyio.lowlevel.checkpoint()  # the first word leaves before what came with it is read
         except SidecarError as error:
@@ -447,5 +439,8 @@ class ChatSession:
             state=state,
             code=None if failure is None else failure.code.value,
             model=f"{self._ending.model.provider}/{self._ending.model.name}",
-            ms=self._marks.at,
+            ttft_ms=self._marks.at("first_patch"),
+            split_ms=self._marks.split(),
+            committed_ms=self._marks.at("committed"),
+            context=str(self._ending.context),
         )

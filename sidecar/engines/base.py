@@ -7,7 +7,7 @@ bytes and tests can compare lists.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 
@@ -133,6 +133,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 ThinkingLevel = Literal["low", "medium", "high"]
 
+Progress = Literal["connect", "first_byte"]
+"""How far a request is: its connection is there (made, or taken from the pool); the head of its answer has arrived."""
+
 
 class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
     """One model call, independent of any vendor.
@@ -163,6 +166,8 @@ class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
     provider_options: dict[str, Any] = msgspec.field(default_factory=dict)
     without: frozenset[str] = frozenset()
     """Members of the body that this endpoint refused before (``engines.refusals``), as paths with dots."""
+    on_progress: Callable[[Progress], None] | None = None
+    """Told of each, once per HTTP attempt, by engines with an HTTP client of their own."""
 
 
 # --- what comes back ---------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from sidecar.engines.base import (
     Event,
     Finish,
     ModelCall,
+    Progress,
     ProxyMetadata,
     ResponseStarted,
     StreamError,
@@ -106,7 +107,7 @@ class Exchange:
         for _ in range(MAX_REFUSALS):
             try:
                 async with AsyncExitStack() as one:
-                    response = await self._answer(one, request)
+                    response = await self._answer(one, request, call.on_progress)
                     stack.push_async_exit(one.pop_all())
                 return response
             except ProviderError as error:
@@ -117,14 +118,18 @@ class Exchange:
                 request = await prepared(call, prepare)
                 if request.body == before:
                     raise
-        return await self._answer(stack, request)
+        return await self._answer(stack, request, call.on_progress)
 
-    async def _answer(self, stack: AsyncExitStack, request: PreparedRequest) -> StreamedResponse:
+    async def _answer(
+        self, stack: AsyncExitStack, request: PreparedRequest, on_progress: Callable[[Progress], None] | None
+    ) -> StreamedResponse:
         """The head of a good answer; the connection is closed with ``stack``."""
         within_s = self._timeouts.first_token_s
         try:
             response = await stack.enter_async_context(
-                self._http.post_stream(request.url, request.headers, request.body, within_s=within_s)
+                self._http.post_stream(
+                    request.url, request.headers, request.body, within_s=within_s, on_progress=on_progress
+                )
             )
         except TimeoutError:
             raise errors.timed_out(first=True, seconds=within_s) from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from math import inf
 from types import SimpleNamespace
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import ssl
 
     from aiohttp import ClientResponse, ClientSession
+
+    from sidecar.engines.base import Progress
 
 _READ_BUFFER: Final = 1 << 17
 """Bytes; reading from the socket pauses at twice this much unread."""
@@ -147,7 +149,13 @@ class ProviderHttp:
 
     @asynccontextmanager
     async def post_stream(
-        self, url: str, headers: Mapping[str, str], body: bytes, *, within_s: float = inf
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        within_s: float = inf,
+        on_progress: Callable[[Progress], None] | None = None,
     ) -> AsyncIterator[StreamedResponse]:
         """POSTs ``body`` and yields the answer as soon as its head is there.
 
@@ -162,9 +170,11 @@ class ProviderHttp:
         loop = asyncio.get_running_loop()
         start = loop.time()
         with anyio.move_on_after(None if within_s == inf else within_s) as scope:
-            response = await self._post(session, url, headers, body)
+            response = await self._post(session, url, headers, body, on_progress)
         if scope.cancelled_caught:
             raise TimeoutError
+        if on_progress is not None:
+            on_progress("first_byte")
         streamed = StreamedResponse(response, url, loop)
         try:
             streamed.expect_within(start + within_s - loop.time())
@@ -190,10 +200,17 @@ class ProviderHttp:
         except _failures() as error:
             raise connection_failure(error, url, answering=False) from error
 
-    async def _post(self, session: ClientSession, url: str, headers: Mapping[str, str], body: bytes) -> ClientResponse:
+    async def _post(
+        self,
+        session: ClientSession,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        on_progress: Callable[[Progress], None] | None,
+    ) -> ClientResponse:
         route = self._route(url, headers)
         for last in (False, True):
-            trace = SimpleNamespace(reused=False)
+            trace = SimpleNamespace(reused=False, on_progress=on_progress)
             data = body if len(body) <= _INLINE_BODY else io.BytesIO(body)
             try:
                 return await session.post(url, data=data, allow_redirects=False, trace_request_ctx=trace, **route)
@@ -229,6 +246,7 @@ class ProviderHttp:
             aiohttp = await anyio.to_thread.run_sync(import_client)
             trace = aiohttp.TraceConfig()
             trace.on_connection_reuseconn.append(_note_reuse)
+            trace.on_connection_create_end.append(_note_connection)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=_POOL, limit_per_host=0, keepalive_timeout=_KEEP_ALIVE_S),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
@@ -261,6 +279,12 @@ def _failures() -> tuple[type[Exception], ...]:
 async def _note_reuse(_: Any, context: Any, __: Any) -> None:
     if context.trace_request_ctx is not None:  # a GET does not ask
         context.trace_request_ctx.reused = True
+    await _note_connection(_, context, __)
+
+
+async def _note_connection(_: Any, context: Any, __: Any) -> None:
+    if context.trace_request_ctx is not None and context.trace_request_ctx.on_progress is not None:
+        context.trace_request_ctx.on_progress("connect")
 
 
 def _is_stale(error: Exception) -> bool:
