@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from protocol.chat import ChatIdleEnd, ChatStreamParams
+from sidecar.chat.farewell import END
 from sidecar.chat.parts import ChatParts
 from sidecar.chat.registry import StreamRegistry
-from sidecar.chat.session import END, ChatSession
+from sidecar.chat.session import ChatSession
 from sidecar.chat.turn import check_intent, conflicting_intent, content_hash
 
 

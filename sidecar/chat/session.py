@@ -1,12 +1,11 @@
 """One chat stream, from the accepted turn to its terminal notification.
 
-Whatever happens in between (end of the answer, cancel, provider failure, shutdown), it leaves through ``_conclude``:
+Whatever happens in between (end of the answer, cancel, provider failure, shutdown), it leaves through ``Farewell``:
 text saved, exactly one terminal notification, turn recorded. What was streamed is never lost and never doubled.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -16,31 +15,13 @@ import anyio.lowlevel
 import structlog
 
 from protocol.chat import ChatStreamParams, LimitsReport, ModelFallback, ModelRef
-from sidecar.chat.followup import (
-    apply_response,
-    auto_fix,
-    continue_interrupted,
-    continue_unclosed_write,
-    is_applied,
-)
+from sidecar.chat.farewell import Farewell
+from sidecar.chat.followup import auto_fix, continue_interrupted, continue_unclosed_write
 from sidecar.chat.marks import Marks
-from sidecar.chat.outcome import (
-    APPLY_STOPPED,
-    NOT_APPLIED,
-    SAVED_LATER,
-    Ending,
-    add_usage,
-    attempt_reports,
-    cancelled_text,
-    empty_answer_note,
-    end_notification,
-    error_notification,
-    is_complete,
-)
-from sidecar.chat.parts import ChatParts, ChatSettings, Plan, PreparedPrompt, TurnStart
+from sidecar.chat.outcome import Ending, add_usage, attempt_reports
+from sidecar.chat.parts import ChatParts, Plan, PreparedPrompt, TurnStart
 from sidecar.chat.registry import ActiveStream
 from sidecar.chat.text.answer import AnswerText
-from sidecar.chat.text.tags import chat_summary
 from sidecar.chat.turn import Replayed, accept, content_hash
 from sidecar.chat.view import StreamView
 from sidecar.engines.base import (
@@ -54,22 +35,13 @@ from sidecar.engines.base import (
     TextDelta,
     Usage,
 )
-from sidecar.errors import DatabaseBusy, ProviderError, SidecarError, StoreError
-from sidecar.routing.limits import Reservation
+from sidecar.errors import ProviderError, SidecarError, StoreError
 from sidecar.routing.recording import SettledCall, prompt_units
 from sidecar.routing.runner import RoutedStream
-from sidecar.settings.values import AppSettings
-from sidecar.store.chats import Turn, load_chat, save_content, set_title_if_null
+from sidecar.store.chats import Turn
 from sidecar.store.database import Writing
-from sidecar.store.limits import Tally
-from sidecar.store.turns import TurnState, finish_turn
 
 log = structlog.get_logger("sidecar.chat")
-
-END = "chat:response:end"
-ERROR = "chat:response:error"
-FAILED = "error"
-"""Result of ``chat:stream`` when the terminal notification said why it failed (app contract 7.17)."""
 
 NOT_ASKED_YET = LimitsReport(requests_today=0, tokens_used=0, remaining_requests=None)
 """Today's figures are read at the end, where they are told: three queries less before the first token."""
@@ -85,7 +57,6 @@ class ChatSession:
         self._active = active
         self._stream_id = str(uuid.uuid4())
         self._marks = Marks()
-        self._calls: list[tuple[Reservation, SettledCall]] = []
         self._opened = anyio.Event()
         """Set when the turn is on the disk and the host has its first chunk."""
         self._accepting: Writing[Turn | Replayed]
@@ -93,8 +64,7 @@ class ChatSession:
         self._prepared: PreparedPrompt
         self._view: StreamView
         self._ending: Ending
-        self._settings: AppSettings
-        """As they are when the answer is over (app contract 7.15)."""
+        self._farewell: Farewell
         self._new_text: Callable[[], None]
         """Tells the autosave."""
 
@@ -114,7 +84,7 @@ class ChatSession:
             # $/cancelRequest or the end of the process: same farewell, then the cancellation goes on its way.
             with anyio.CancelScope(shield=True):
                 await self._write_down(None, cancelled=True)
-            self._say_goodbye(None, cancelled=True)
+            self._farewell.say(None, cancelled=True)
             raise
         cancelled = answering.cancelled_caught
         with anyio.CancelScope(shield=True):
@@ -122,11 +92,16 @@ class ChatSession:
         try:
             with self._active.cancellable() as applying:
                 if failure is None and not cancelled:
-                    failure = await self._apply()
+                    failure = await self._farewell.apply()
         except anyio.get_cancelled_exc_class():
-            self._say_goodbye(None, cancelled=True)
+            self._farewell.say(None, cancelled=True)
             raise
-        return self._say_goodbye(failure, cancelled=cancelled or applying.cancelled_caught)
+        return self._farewell.say(failure, cancelled=cancelled or applying.cancelled_caught)
+
+    async def _write_down(self, failure: SidecarError | None, *, cancelled: bool) -> SidecarError | None:
+        """Raises ``StoreError`` for a turn that was never accepted."""
+        await self._open()
+        return await self._farewell.write_down(failure, cancelled=cancelled)
 
     # --- before the stream ---------------------------------------------------------------------------------------
 
@@ -173,6 +148,14 @@ class ChatSession:
             rows=turn.chat.messages,
             mode=self._parts.chunk_mode(),
             open_lane=self._parts.open_lane,
+        )
+        self._farewell = Farewell(
+            self._parts,
+            turn,
+            self._view,
+            self._ending,
+            marks=self._marks,
+            attachments=self._prepared.attachments,
         )
 
     async def _open(self) -> None:
@@ -299,7 +282,7 @@ class ChatSession:
                 prompt_units=prompt_units(messages, usage),
                 answer_units=self._view.answer.length_utf16 - before,
             )
-            self._calls.append((reservation, call))
+            self._farewell.calls.append((reservation, call))
 
     def _take(
         self, batch: list[Event], on_text: Callable[[str], None], on_reasoning: Callable[[str], None]
@@ -342,105 +325,3 @@ class ChatSession:
             code=code,
         )
         self._view.announce("model:fallback", params)
-
-    # --- the farewell --------------------------------------------------------------------------------------------
-
-    async def _write_down(self, failure: SidecarError | None, *, cancelled: bool) -> SidecarError | None:
-        """Text, how it ended and what it counts, once. Runs shielded; the failure the stream ends with, if any.
-
-        Raises ``StoreError`` for a turn that was never accepted.
-        """
-        await self._open()
-        ending = self._ending
-        text = self._view.answer.finish()
-        if cancelled:
-            text = cancelled_text(text)
-        elif failure is None and not text.strip():
-            ending.warnings.append(empty_answer_note(ending.finish_reason))
-        ending.text = text
-        state: TurnState = "cancelled" if cancelled else "errored" if failure is not None else "completed"
-        ending.summary = chat_summary(text) if state == "completed" else None
-        self._settings = await self._parts.settings_now()
-        await self._parts.meter.ready()
-        for reservation, call in self._calls:
-            self._parts.meter.note(reservation, call, self._settings)
-        ending.usage.cost_usd = self._parts.meter.cost(call for _, call in self._calls)
-        return await self._save(state) or failure
-
-    def _say_goodbye(self, failure: SidecarError | None, *, cancelled: bool) -> int | str:
-        """Tell and log how it ended, once, last."""
-        today = self._parts.meter.today_so_far(self._settings)
-        self._ending.count(today.limits, upgrade_prompt=today.upgrade_prompt)
-        self._log("cancelled" if cancelled else "completed" if failure is None else "errored", failure)
-        self._tell(failure, cancelled=cancelled)
-        return FAILED if failure is not None else self._turn.chat.id
-
-    def _tell(self, failure: SidecarError | None, *, cancelled: bool) -> None:
-        ending = self._ending
-        if failure is not None:
-            error = failure
-            self._view.last(ERROR, lambda seq: error_notification(ending, seq, error))
-        else:
-            self._view.last(END, lambda seq: end_notification(ending, seq, was_cancelled=cancelled))
-
-    async def _save(self, state: TurnState) -> SidecarError | None:
-        """Text, title, how the turn ended and what it counts: one transaction."""
-        turn, stream_id = self._turn, self._stream_id
-        text, summary = self._ending.text, self._ending.summary
-        counted = self._parts.meter.unwritten()
-
-        def save(connection: sqlite3.Connection) -> None:
-            save_content(connection, turn.assistant_message_id, text)
-            if summary:
-                set_title_if_null(connection, turn.chat.id, summary)
-            finish_turn(connection, stream_id, state)
-
-        def work(connection: sqlite3.Connection) -> Tally:
-            save(connection)
-            return counted.write(connection)
-
-        try:
-            counted.written(await self._parts.database.write(work, later=save))
-        except DatabaseBusy:
-            # Whoever waited for the answer has it on the screen: that is no failure, only not on the disk yet.
-            self._ending.warnings.append(SAVED_LATER)
-            self._ending.is_saved = False
-        except StoreError as error:
-            return error
-        return None
-
-    async def _apply(self) -> SidecarError | None:
-        """Ask the host to carry the answer out, when the user wants that without being asked (app contract 7.15)."""
-        parts, ending = self._parts, self._ending
-        if not is_complete(ending.text, ending.finish_reason) or not is_applied(parts, ChatSettings.of(self._settings)):
-            return None
-        if not ending.is_saved:
-            # The host writes into the same row; what is saved later would undo that.
-            ending.warnings.append(NOT_APPLIED)
-            return None
-        try:
-            result = await apply_response(parts, self._turn, ending, self._prepared.attachments)
-        except anyio.get_cancelled_exc_class():
-            ending.warnings.append(APPLY_STOPPED)
-            raise
-        if isinstance(result, SidecarError):
-            return result
-        ending.applied = result
-        chat = await parts.database.read(lambda connection: load_chat(connection, self._turn.chat.id))
-        if chat is not None:
-            self._view.rows_chunk(chat.messages)
-        return None
-
-    def _log(self, state: TurnState, failure: SidecarError | None) -> None:
-        log.info(
-            "turn finished",
-            chat_id=self._turn.chat.id,
-            stream_id=self._stream_id,
-            state=state,
-            code=None if failure is None else failure.code.value,
-            model=f"{self._ending.model.provider}/{self._ending.model.name}",
-            ttft_ms=self._marks.at("first_patch"),
-            split_ms=self._marks.split(),
-            committed_ms=self._marks.at("committed"),
-            context=str(self._ending.context),
-        )

@@ -1,0 +1,162 @@
+"""A stream's last things: text saved, turn recorded, changes applied, one terminal notification, one log line."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import anyio
+import structlog
+
+from sidecar.chat.attachments import StoredAttachment
+from sidecar.chat.followup import apply_response, is_applied
+from sidecar.chat.marks import Marks
+from sidecar.chat.outcome import (
+    APPLY_STOPPED,
+    NOT_APPLIED,
+    SAVED_LATER,
+    Ending,
+    cancelled_text,
+    empty_answer_note,
+    end_notification,
+    error_notification,
+    is_complete,
+)
+from sidecar.chat.parts import ChatParts, ChatSettings
+from sidecar.chat.text.tags import chat_summary
+from sidecar.chat.view import StreamView
+from sidecar.errors import DatabaseBusy, SidecarError, StoreError
+from sidecar.routing.limits import Reservation
+from sidecar.routing.recording import SettledCall
+from sidecar.settings.values import AppSettings
+from sidecar.store.chats import Turn, load_chat, save_content, set_title_if_null
+from sidecar.store.limits import Tally
+from sidecar.store.turns import TurnState, finish_turn
+
+log = structlog.get_logger("sidecar.chat")
+
+END = "chat:response:end"
+ERROR = "chat:response:error"
+FAILED = "error"
+"""Result of ``chat:stream`` when the terminal notification said why it failed (app contract 7.17)."""
+
+
+class Farewell:
+    """The end of one stream, in three steps: ``write_down``, ``apply``, ``say``. ``ending`` is filled on the way."""
+
+    def __init__(
+        self,
+        parts: ChatParts,
+        turn: Turn,
+        view: StreamView,
+        ending: Ending,
+        *,
+        marks: Marks,
+        attachments: Sequence[StoredAttachment],
+    ) -> None:
+        self._parts = parts
+        self._turn = turn
+        self._view = view
+        self._ending = ending
+        self._marks = marks
+        self._attachments = attachments
+        self._settings: AppSettings
+        """As they are when the answer is over (app contract 7.15)."""
+        self.calls: list[tuple[Reservation, SettledCall]] = []
+        """The model calls of the turn: each counts when it was answered, whole or in part."""
+
+    async def write_down(self, failure: SidecarError | None, *, cancelled: bool) -> SidecarError | None:
+        """Text, how it ended and what it counts. Not to be cancelled. The failure the stream ends with, if any."""
+        ending = self._ending
+        text = self._view.answer.finish()
+        if cancelled:
+            text = cancelled_text(text)
+        elif failure is None and not text.strip():
+            ending.warnings.append(empty_answer_note(ending.finish_reason))
+        ending.text = text
+        state: TurnState = "cancelled" if cancelled else "errored" if failure is not None else "completed"
+        ending.summary = chat_summary(text) if state == "completed" else None
+        self._settings = await self._parts.settings_now()
+        await self._parts.meter.ready()
+        for reservation, call in self.calls:
+            self._parts.meter.note(reservation, call, self._settings)
+        ending.usage.cost_usd = self._parts.meter.cost(call for _, call in self.calls)
+        return await self._save(state) or failure
+
+    def say(self, failure: SidecarError | None, *, cancelled: bool) -> int | str:
+        """Tell and log how it ended, once, last."""
+        today = self._parts.meter.today_so_far(self._settings)
+        self._ending.count(today.limits, upgrade_prompt=today.upgrade_prompt)
+        self._log("cancelled" if cancelled else "completed" if failure is None else "errored", failure)
+        self._tell(failure, cancelled=cancelled)
+        return FAILED if failure is not None else self._turn.chat.id
+
+    def _tell(self, failure: SidecarError | None, *, cancelled: bool) -> None:
+        ending = self._ending
+        if failure is not None:
+            error = failure
+            self._view.last(ERROR, lambda seq: error_notification(ending, seq, error))
+        else:
+            self._view.last(END, lambda seq: end_notification(ending, seq, was_cancelled=cancelled))
+
+    async def _save(self, state: TurnState) -> SidecarError | None:
+        """Text, title, how the turn ended and what it counts: one transaction."""
+        turn, stream_id = self._turn, self._ending.stream_id
+        text, summary = self._ending.text, self._ending.summary
+        counted = self._parts.meter.unwritten()
+
+        def save(connection: sqlite3.Connection) -> None:
+            save_content(connection, turn.assistant_message_id, text)
+            if summary:
+                set_title_if_null(connection, turn.chat.id, summary)
+            finish_turn(connection, stream_id, state)
+
+        def work(connection: sqlite3.Connection) -> Tally:
+            save(connection)
+            return counted.write(connection)
+
+        try:
+            counted.written(await self._parts.database.write(work, later=save))
+        except DatabaseBusy:
+            # Whoever waited for the answer has it on the screen: that is no failure, only not on the disk yet.
+            self._ending.warnings.append(SAVED_LATER)
+            self._ending.is_saved = False
+        except StoreError as error:
+            return error
+        return None
+
+    async def apply(self) -> SidecarError | None:
+        """Ask the host to carry the answer out, when the user wants that without being asked (app contract 7.15)."""
+        parts, ending = self._parts, self._ending
+        if not is_complete(ending.text, ending.finish_reason) or not is_applied(parts, ChatSettings.of(self._settings)):
+            return None
+        if not ending.is_saved:
+            # The host writes into the same row; what is saved later would undo that.
+            ending.warnings.append(NOT_APPLIED)
+            return None
+        try:
+            result = await apply_response(parts, self._turn, ending, self._attachments)
+        except anyio.get_cancelled_exc_class():
+            ending.warnings.append(APPLY_STOPPED)
+            raise
+        if isinstance(result, SidecarError):
+            return result
+        ending.applied = result
+        chat = await parts.database.read(lambda connection: load_chat(connection, self._turn.chat.id))
+        if chat is not None:
+            self._view.rows_chunk(chat.messages)
+        return None
+
+    def _log(self, state: TurnState, failure: SidecarError | None) -> None:
+        log.info(
+            "turn finished",
+            chat_id=self._turn.chat.id,
+            stream_id=self._ending.stream_id,
+            state=state,
+            code=None if failure is None else failure.code.value,
+            model=f"{self._ending.model.provider}/{self._ending.model.name}",
+            ttft_ms=self._marks.at("first_patch"),
+            split_ms=self._marks.split(),
+            committed_ms=self._marks.at("committed"),
+            context=str(self._ending.context),
+        )
