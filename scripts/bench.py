@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 import psutil  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-from scripts.bench import accounts, faults, lasting, moments, page, start, stream, terminal  # noqa: E402
+from scripts.bench import accounts, faults, lasting, memory, moments, page, start, stream, terminal  # noqa: E402
 from scripts.bench.figures import Report, Section  # noqa: E402
 from scripts.bench.processes import Provider  # noqa: E402
 from scripts.bench.run import Run  # noqa: E402
@@ -41,7 +41,7 @@ MEASUREMENTS: dict[str, Callable[[Run, dict[str, str]], list[Section]]] = {
     "counting": lambda run, _: [accounts.counting(run)],
     "recommending": lambda run, _: [accounts.recommending(run)],
     "analytics": lambda run, _: [accounts.analytics(run)],
-    "memory": lambda run, _: [lasting.memory(run)],
+    "memory": lambda run, _: [memory.memory(run), memory.litellm(run)],
     "context": lambda run, _: [moments.context(run)],
     "settings": lambda run, _: [moments.settings(run)],
     "sizes": lambda run, _: [moments.sizes(run)],

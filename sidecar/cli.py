@@ -152,21 +152,25 @@ def doctor(user_data: UserData = None, as_json: AsJson = False) -> int:
     console = terminal()
     console.soft_wrap = True  # paths and addresses are copied from here
     console.print(f"scalix-sidecar {found.version} ({found.build})")
-    console.print(f"user data   {escape(str(found.user_data))}")
-    database = found.database
+    for title, name in (("user data", "userData"), ("apps", "appsRoot"), ("attachments", "attachments")):
+        console.print(f"{title:11} {escape(found.paths[name])}")
+    database, settings = found.database, found.settings
     state = f"schema {database['schemaVersion']}" if database["exists"] else "missing"
     console.print(
         f"database    {escape(database['path'])}: {state}, {'writable' if database['writable'] else 'not writable'}"
     )
+    there = "" if settings["fileExists"] else ", no file yet"
+    console.print(f"settings    {escape(found.paths['settingsFile'])}{there}: model {escape(settings['model'])}")
     console.print(f"keys        {', '.join(f'{name} ({source})' for name, source in found.keys.items()) or 'none'}")
     console.print(f"TLS         {escape(found.tls)}")
-    console.print(f"litellm     {found.litellm['version'] or 'not installed'}")
+    took = "cannot be loaded" if found.litellm["loadMs"] is None else f"loads in {found.litellm['loadMs']} ms"
+    console.print(f"litellm     {found.litellm['version'] or 'not installed'}, {took}")
     for each in found.providers:
         mark = "reachable" if each.reachable else "not reachable"
         took = "" if each.ms is None else f", {each.ms:.0f} ms"
         console.print(f"{each.provider:11} {escape(each.address or 'not asked')}: {mark}{took}", end="")
         console.print(f" ({escape(each.message)})" if each.message else "")
-    for warning in found.settings_warnings:
+    for warning in settings["warnings"]:
         console.print(f"settings    {escape(warning)}")
     for advice in found.advice:
         console.print(f"[bold]→ {escape(advice)}[/bold]")

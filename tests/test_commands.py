@@ -211,6 +211,11 @@ async def test_doctor_finds_a_working_installation_and_never_shows_a_key(place: 
     assert done.returncode == 0, found["advice"]
     assert found["keys"] == {"openai": "environment"}
     assert found["providers"][0]["reachable"] is True
+    assert found["providers"][0]["ms"] > 0
+    assert found["paths"]["settingsFile"] == str(place.folder / "user-settings.json")
+    assert found["settings"]["model"] == "auto/auto"
+    assert found["database"]["writable"] is True
+    assert found["litellm"]["loadMs"] > 0
     assert key not in done.stdout + done.stderr
 
 
@@ -222,13 +227,20 @@ async def test_doctor_names_a_key_that_is_refused(tmp_path: Path) -> None:
         nobody = {"OLLAMA_HOST": "http://127.0.0.1:9", "LM_STUDIO_BASE_URL": "http://127.0.0.1:9"}
         done = await command("doctor", "--user-data", str(tmp_path), **environment, **nobody)
     assert done.returncode == 1
-    assert "The key of openai is refused: Incorrect API key provided" in done.stdout.replace("\n", " ")
+    assert "The key of openai is refused: Incorrect API key provided" in done.stdout
 
 
 async def test_doctor_says_what_to_do_when_nothing_is_there(tmp_path: Path) -> None:
     done = await command("doctor", "--user-data", str(tmp_path / "nowhere"), OLLAMA_HOST="http://127.0.0.1:9")
     assert done.returncode == 1
-    assert "start Scalix once" in done.stdout.replace("\n", " ")
+    assert "start Scalix once" in done.stdout
+    assert "\nlmstudio    localhost:1234: not reachable" in done.stdout, "and not the picture named 1234"
+
+
+async def test_doctor_says_when_the_sidecar_is_switched_off(place: Installation) -> None:
+    done = await command("doctor", "--user-data", str(place.folder), LITE_LLM_ENABLED="false")
+    assert done.returncode == 1
+    assert "switched off" in done.stdout
 
 
 async def test_doctor_shows_addresses_and_paths_as_they_are(tmp_path: Path) -> None:

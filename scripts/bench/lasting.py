@@ -1,14 +1,11 @@
-"""What lasts or grows: long answers, a host that does not read, many chats."""
+"""What lasts or grows: long answers, a host that does not read."""
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
-
-import psutil
 
 from scripts.bench.figures import Section, Target
 from scripts.bench.host import SidecarHost
@@ -169,43 +166,4 @@ def backpressure(run: Run) -> Section:
         section.add("the texts", "sidecar", "MB", [texts_mb])
         section.add("read before the stop", "sidecar", "MB", [seen / 1e6])
         section.add("texts not complete", "sidecar", "of 8", [8 - whole], Target(0, "none"))
-    return section
-
-
-# --- memory --------------------------------------------------------------------------------------------------------
-
-
-def memory(run: Run) -> Section:
-    """At rest, after one chat, after many."""
-    many = run.rounds(1000, 200)
-    section = Section(
-        "memory",
-        "Memory and what is left over",
-        f"Resident memory in MB of 10^6 bytes; {many:,} chats of 50 chunks, 8 at a time.",
-        chart="none",
-    )
-    with place(run.provider) as where, where.sidecar() as host:
-        run.say("memory at rest")
-        host.idle(4)
-        process = psutil.Process(host.pid)
-        section.add("at rest", "sidecar", "MB", [host.rss_mb()])
-        run.provider.script(50)
-        host.chat(where.chats(1), MODEL)
-        host.idle(1)
-        section.add("after a first chat", "sidecar", "MB", [host.rss_mb()])
-        host.chat(where.chats(8), MODEL)
-        host.idle(1)
-        after_eight = host.rss_mb()
-        section.add("after 9 chats", "sidecar", "MB", [after_eight])
-        files, threads = process.num_fds(), process.num_threads()
-        run.say(f"memory, {many} chats")
-        for _ in range(math.ceil(many / 8)):
-            host.chat(where.chats(8), MODEL)
-        host.idle(1)
-        section.add(f"after {many:,} chats", "sidecar", "MB", [host.rss_mb()])
-        section.add("grown per chat since", "sidecar", "kB", [max(0.0, host.rss_mb() - after_eight) * 1000 / many])
-        section.add(f"descriptors after 9 and {many:,}", "sidecar", "", [files, process.num_fds()])
-        section.add(f"threads after 9 and {many:,}", "sidecar", "", [threads, process.num_threads()])
-        sockets = [c for c in process.net_connections() if c.status != psutil.CONN_NONE]
-        section.add("sockets left (kept alive for the next call)", "sidecar", "", [len(sockets)])
     return section

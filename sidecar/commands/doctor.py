@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
+import anyio.to_thread
 import msgspec
 
 from protocol.errors import ErrorCode
@@ -16,8 +20,11 @@ from sidecar.build_info import build_id
 from sidecar.catalog.builtin import CLOUD_PROVIDERS
 from sidecar.catalog.catalog import Catalog
 from sidecar.catalog.prices import data_path
+from sidecar.certificates import tls_context
 from sidecar.engines.http import ProviderHttp
-from sidecar.paths import app_paths
+from sidecar.engines.litellm_engine import LitellmLoader
+from sidecar.errors import FeatureDisabled, ProviderError
+from sidecar.paths import AppPaths, app_paths
 from sidecar.routing.failures import KEY_ERRORS
 from sidecar.routing.inputs import Environment
 from sidecar.routing.probe import probe_all
@@ -32,14 +39,18 @@ class Diagnosis(msgspec.Struct, rename="camel"):
 
     version: str
     build: str
-    user_data: str
+    paths: dict[str, str]
+    """``userData``, ``database``, ``settingsFile``, ``appsRoot``, ``attachments``."""
     database: dict[str, Any]
-    settings_warnings: list[str]
+    """``path``, ``exists``, ``schemaVersion``, ``writable``."""
+    settings: dict[str, Any]
+    """``fileExists``, ``model`` (the selected one), ``warnings``."""
     keys: dict[str, str]
     """Provider id -> where its key comes from (``settings``, ``environment``, ``locked``)."""
     providers: list[ProviderProbe]
     tls: str
     litellm: dict[str, Any]
+    """``version``, ``priceData``, ``loadMs`` (null with a ``problem`` when it cannot be loaded)."""
     advice: list[str]
 
     @property
@@ -56,6 +67,7 @@ async def diagnose(user_data: Path | None) -> Diagnosis:
     try:
         settings = SettingsStore(database, paths.settings_file, environ=os.environ)
         status = await database.status()
+        file_exists = await anyio.Path(paths.settings_file).exists()
         loaded = await settings.load()
         keys = {
             name: "locked" if entry.locked else "settings"
@@ -67,22 +79,39 @@ async def diagnose(user_data: Path | None) -> Diagnosis:
             if isinstance(variable, str) and os.environ.get(variable, "").strip():
                 keys.setdefault(provider.id, "environment")
         reached = await probe_all(settings, Catalog(database), Environment(os.environ), http.get)
+        advice = await _advice_on_switches(settings)
     finally:
         await http.aclose()
         await database.aclose()
+    authorities = await anyio.to_thread.run_sync(_authorities)
     schema = {"path": str(status.path), "exists": status.exists, "schemaVersion": status.schema_version}
+    selected = loaded.selected_model
     return Diagnosis(
         version=__version__,
         build=build_id(),
-        user_data=str(paths.user_data),
+        paths=_named(paths),
         database={**schema, "writable": status.writable},
-        settings_warnings=list(loaded.warnings),
+        settings={
+            "fileExists": file_exists,
+            "model": f"{selected.provider}/{selected.name}",
+            "warnings": list(loaded.warnings),
+        },
         keys=keys,
         providers=reached,
-        tls=os.environ.get("SSL_CERT_FILE") or "the operating system's trust store",
-        litellm=_litellm(),
-        advice=_advice(status.exists, status.writable, keys, reached),
+        tls=_trusted(authorities),
+        litellm=await _litellm(),
+        advice=[*_advice(status.exists, status.writable, keys, reached), *advice, *_advice_on_trust(authorities)],
     )
+
+
+def _named(paths: AppPaths) -> dict[str, str]:
+    return {
+        "userData": str(paths.user_data),
+        "database": str(paths.database),
+        "settingsFile": str(paths.settings_file),
+        "appsRoot": str(paths.apps_root),
+        "attachments": str(paths.attachments),
+    }
 
 
 def _advice(exists: bool, writable: bool, keys: dict[str, str], reached: list[ProviderProbe]) -> list[str]:
@@ -105,11 +134,45 @@ def _advice(exists: bool, writable: bool, keys: dict[str, str], reached: list[Pr
     return advice
 
 
-def _litellm() -> dict[str, Any]:
-    """Version and price data; litellm itself is not imported for this."""
+async def _advice_on_switches(settings: SettingsStore) -> list[str]:
+    try:
+        await settings.load_enabled()
+    except FeatureDisabled as error:
+        return [f"{error.message} Until that is changed, the app answers chats itself."]
+    return []
+
+
+def _advice_on_trust(authorities: int | None) -> list[str]:
+    if authorities != 0:
+        return []
+    return [
+        "No certificate authority is trusted, so no https address can be reached: install ca-certificates, or set "
+        "SSL_CERT_FILE."
+    ]
+
+
+def _authorities() -> int | None:
+    """How many certificate authorities are trusted; None where only the system knows."""
+    return tls_context().cert_store_stats()["x509_ca"] if sys.platform.startswith("linux") else None
+
+
+def _trusted(authorities: int | None) -> str:
+    system = "the operating system's trust store" + ("" if authorities is None else f", {authorities} authorities")
+    extra = os.environ.get("SSL_CERT_FILE")
+    return f"{extra} and {system}" if extra else system
+
+
+async def _litellm() -> dict[str, Any]:
+    """Version, price data, and how long it takes to load: that is tried, because its import is what may break."""
     try:
         version: str | None = importlib.metadata.version("litellm")
     except importlib.metadata.PackageNotFoundError:
         version = None
     path = data_path()
-    return {"version": version, "priceData": path is not None and path.exists()}
+    found: dict[str, Any] = {"version": version, "priceData": path is not None and path.exists()}
+    started = time.perf_counter()
+    try:
+        await LitellmLoader().ready()
+    except ProviderError as error:
+        return {**found, "loadMs": None, "problem": error.message}
+    return {**found, "loadMs": round((time.perf_counter() - started) * 1000)}

@@ -190,14 +190,28 @@ async def test_tokens_that_the_vendor_did_not_count_are_counted_without_the_netw
     assert host.stderr == b""
 
 
-async def test_the_price_data_is_found(binary: Path, temporary: Path, place: Installation) -> None:
+@pytest.mark.parametrize("key", [True, False])
+async def test_doctor_tells_whether_a_chat_could_work(
+    binary: Path, temporary: Path, place: Installation, key: bool
+) -> None:
+    extra = {"OPENAI_API_KEY": KEY, "SCALIX_OPENAI_BASE_URL": place.provider.base_url} if key else {}
+    nobody = {"OLLAMA_HOST": "http://127.0.0.1:9", "LM_STUDIO_BASE_URL": "http://127.0.0.1:9"}
+
     def ask() -> subprocess.CompletedProcess[str]:
-        env = {**clean_environment(), **environment(temporary)}
-        command = [str(binary), "doctor", "--json", "--user-data", str(place.folder)]
+        env = {**clean_environment(), **environment(temporary), **nobody, **extra}
+        folder = place.folder if key else temporary
+        command = [str(binary), "doctor", "--json", "--user-data", str(folder)]
         return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
     said = await anyio.to_thread.run_sync(ask)
-    assert json.loads(said.stdout)["litellm"] == {"version": importlib.metadata.version("litellm"), "priceData": True}
+    found = json.loads(said.stdout)
+    assert said.returncode == (0 if key else 1), said.stderr
+    assert bool(found["advice"]) is not key
+    assert found["build"] == json.loads((ROOT / "dist" / "manifest.json").read_text())["build"]
+    assert (found["litellm"]["version"], found["litellm"]["priceData"]) == (importlib.metadata.version("litellm"), True)
+    assert found["litellm"]["loadMs"] > 0
+    assert KEY not in said.stdout + said.stderr
+    assert unpacked(temporary) == []
 
 
 def test_what_no_provider_needs_is_out() -> None:
