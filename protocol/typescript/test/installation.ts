@@ -13,6 +13,9 @@ import { FakeSafeStorage, PACKAGE } from "./support.js";
 const ROOT = resolve(PACKAGE, "../..");
 const PYTHON = process.env["SCALIX_PYTHON"] ?? join(ROOT, ".venv/bin/python");
 
+/** The sidecar under test: `SCALIX_SIDECAR_COMMAND` (a frozen binary; pytest's `--sidecar`), else this checkout. */
+const [COMMAND = PYTHON, ...ARGUMENTS] = process.env["SCALIX_SIDECAR_COMMAND"]?.split(" ") ?? [PYTHON, "-m", "sidecar"];
+
 /** Why tests with the real sidecar cannot run; false when they can. */
 export const NO_SIDECAR: string | false = existsSync(PYTHON) ? false : `no Python at ${PYTHON}; set SCALIX_PYTHON`;
 export const KEY = "sk-only-in-memory";
@@ -132,8 +135,8 @@ result = [insert_chat(path, app), insert_chat(path, app)]`);
   get sidecar(): { command: string; args: string[]; cwd: string; env: NodeJS.ProcessEnv } {
     const { PATH, HOME, LANG, SYSTEMROOT, TMPDIR } = process.env;
     return {
-      command: PYTHON,
-      args: ["-m", "sidecar", "serve", "--user-data", this.folder],
+      command: COMMAND.includes("/") ? resolve(ROOT, COMMAND) : COMMAND,
+      args: [...ARGUMENTS, "serve", "--user-data", this.folder],
       cwd: ROOT,
       env: Object.fromEntries(Object.entries({ PATH, HOME, LANG, SYSTEMROOT, TMPDIR }).filter(([, value]) => value !== undefined)),
     };
