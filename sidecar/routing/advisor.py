@@ -141,7 +141,9 @@ class ModelAdvisor:
         self._see_keys((each.provider, each.api_key) for each in automatic if each.route not in _SHARED_DOORS)
         down = [(e.provider, e.model) for e in automatic if self._breaker.retry_after_ms(circuit_of(e))]
         by_name = {(target.provider, target.model): target for target in automatic}
-        ranked = auto_order([option_of(each, self._prices, down) for each in by_name.values()], self._evidence())
+        options = [option_of(each, self._prices, down) for each in by_name.values()]
+        own_keys = not any(each.route in _SHARED_DOORS for each in automatic)
+        ranked = auto_order(options, self._evidence(), own_keys=own_keys)
         best = [by_name[each.option.provider, each.option.name] for each in ranked]
         return (*best, *(target for target in targets if target not in best))
 

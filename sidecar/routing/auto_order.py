@@ -8,6 +8,7 @@ was put in for something else is no wish to chat with every model behind it. So:
 - Another model comes among them only as an equal: it has answered here lately, its price is known and not above the
   dearest of theirs, and it takes images and prompts as they do.
 - Every other model comes after them, for the case that all of them fail.
+- Where Scalix or a team's proxy pays, nothing is asked out of curiosity: it is not ours to spend.
 
 Without data that is exactly the order in which the candidates came.
 """
@@ -24,9 +25,9 @@ LATELY: Final = 1.0
 """Faded answers (``track_record``) from which on a model is known to be one that chats."""
 
 
-def auto_order(options: Sequence[ModelOption], evidence_of: EvidenceOf) -> list[Ranked]:
-    """The candidates of ``auto``, the first to ask first."""
-    ranked = rank(options, evidence_of)
+def auto_order(options: Sequence[ModelOption], evidence_of: EvidenceOf, *, own_keys: bool = True) -> list[Ranked]:
+    """The candidates of ``auto``, the first to ask first. ``own_keys``: the user pays, not Scalix or a proxy."""
+    ranked = rank(options, evidence_of, curious=own_keys)
     own = [option for option in options if is_own(option)] or list(options[:1])
     leading = [each for each in ranked if each.option in own or _is_equal(each, own)]
     return leading + [each for each in ranked if each not in leading]

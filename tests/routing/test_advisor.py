@@ -100,6 +100,22 @@ async def test_what_the_user_chose_himself_keeps_its_place(place: Place) -> None
     assert advisor.in_order(chosen) == tuple(chosen)
 
 
+async def test_nothing_is_tried_at_somebody_elses_expense(place: Place) -> None:
+    ledger, advisor = place.advisor()
+    await advisor.load()
+    for number in range(400):
+        ledger.record(entry(call_id=str(number), provider=FLASH[0], model=FLASH[1], at=NOON + number))
+        place.clock.now = NOON + number
+        first = {
+            route: advisor.in_order([msgspec.structs.replace(target(model), route=route) for model in (FLASH, SONNET)])
+            for route in ("direct", "proxy")
+        }
+        assert first["proxy"][0].provider == "google"
+        if first["direct"][0].provider == "anthropic":
+            break
+    assert first["direct"][0].provider == "anthropic", "with one's own keys it is tried once in a while"
+
+
 async def test_a_new_key_is_a_new_start(place: Place) -> None:
     ledger, advisor = place.advisor()
     await advisor.load()

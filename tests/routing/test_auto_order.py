@@ -32,6 +32,21 @@ def order(options: list[ModelOption], **evidence: Evidence) -> list[str]:
     return [each.option.name for each in auto_order(options, lambda provider, _: evidence.get(provider, NOTHING))]
 
 
+def test_where_scalix_pays_a_good_first_choice_stays_the_first_choice() -> None:
+    steady = Evidence(20.0, 0.0, 800.0, 150.0)
+
+    def asked_first(answers: int, *, own_keys: bool) -> str:
+        def evidence(provider: str, _: str) -> Evidence:
+            return steady._replace(answers=float(answers)) if provider == "google" else NOTHING
+
+        return auto_order([FLASH, SONNET], evidence, own_keys=own_keys)[0].option.name
+
+    assert {asked_first(number, own_keys=False) for number in range(1, 100_000, 997)} == {FLASH.name}
+    failing = {"google": Evidence(2.0, 6.0, 800.0, 150.0)}
+    found = auto_order([FLASH, SONNET], lambda provider, _: failing.get(provider, NOTHING), own_keys=False)
+    assert found[0].option.name == SONNET.name, "but it gives way when it fails"
+
+
 @given(st.permutations([FLASH, SONNET, OPUS, SMALL, EMBEDDER]))
 def test_without_data_it_is_exactly_the_order_of_the_app(options: list[ModelOption]) -> None:
     rest = [each.name for each in options if each not in (FLASH, SONNET)]
