@@ -161,11 +161,11 @@ class _Call:
         return self.warnings
 
     def make(self, target: Target, attempt: int) -> ModelCall:
-        """The call for one candidate."""
+        """The call for one candidate. The catalogue's temperature is the chats': as with the AI SDK, none is sent that
+        nobody asked for."""
         params = self._params
-        if params.headers:
-            headers = {**target.headers, **params.headers}
-            target = msgspec.structs.replace(target, headers=headers)
+        headers = {**target.headers, **(params.headers or {})}
+        target = msgspec.structs.replace(target, headers=headers, temperature=None)
         return ModelCall(
             target=target,
             messages=self.messages,

@@ -70,6 +70,20 @@ async def test_a_call_streams_parts_and_ends_with_one_finish(place: Installation
     ]
 
 
+@pytest.mark.parametrize("given", [None, 0.7])
+async def test_a_temperature_nobody_asked_for_is_not_sent(place: Installation, given: float | None) -> None:
+    place.provider.answer("/openrouter/chat/completions", Answer.stream(openai_chat_stream(["Hello"])))
+    environment = {
+        "OPENROUTER_API_KEY": "k" * 30,
+        "SCALIX_OPENROUTER_BASE_URL": f"{place.provider.base_url}/openrouter",
+    }
+    model = {"provider": "openrouter", "name": "qwen/qwen3-coder"}  # the catalogue's temperature is 0
+    asked = {} if given is None else {"temperature": given}
+    async with memory_host(place.folder, environment, capabilities={}) as host:
+        await host.request("llm:stream", call(model=model, **asked))
+    assert place.provider.last().json.get("temperature") == given
+
+
 async def test_tools_travel_both_ways(place: Installation) -> None:
     place.answers(tool_calls=[("call_1", "weather", ['{"city":', '"Rome"}'])], finish="tool_calls")
     schema = {"type": "object", "properties": {"city": {"type": "string"}}}
