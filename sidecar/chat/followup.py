@@ -67,8 +67,7 @@ async def continue_interrupted(plan: Plan, answer: AnswerText, call: CallForText
         try:
             await call(messages, lambda delta, trimmer=trimmer: answer.text(trimmer.feed(delta)))  # type: ignore[misc]
         except ProviderError as failure:
-            last = failure
-            answer.text(trimmer.finish())
+            last = failure  # what is held back so far only repeats the answer: the next try will say more
             continue
         answer.text(trimmer.finish())
         return

@@ -411,6 +411,17 @@ async def test_a_broken_answer_is_continued_only_where_the_user_wants_that(place
     assert place.messages(chat)[3][1] == "The quick brown fox jumps over the"
 
 
+async def test_a_continuation_that_breaks_off_while_it_repeats_adds_nothing(place: Installation) -> None:
+    half = [*openai_chat_stream(["The quick brown fox ", "jumps over the"])[:3], Drop()]
+    repeating = [*openai_chat_stream(["The quick ", "brown"])[:3], Drop()]
+    place.script(half, repeating, openai_chat_stream(["The quick brown fox jumps over the lazy dog."]))
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("set-user-settings", {"continueInterrupted": True})
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        assert host.text(chat) == "The quick brown fox jumps over the lazy dog."
+
+
 async def test_a_broken_answer_without_a_word_yet_is_asked_for_again(place: Installation) -> None:
     """There is nothing to go on with: what was thought stays, and the same question brings the answer."""
     half = [*openai_chat_stream(["Hello"], reasoning=["hm, ", "well"])[:2], Drop()]
