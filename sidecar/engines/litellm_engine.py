@@ -2,16 +2,16 @@
 that changed its dialect (``SCALIX_LITELLM_ROUTE`` names the providers that take it).
 
 litellm costs seconds and 150 MB to import, so it is imported on a worker thread, at the first call that needs it, with
-the settings that keep it off the network and off stdout. Its stream is normalised to our events; what it is known to
-get wrong is mended where that is possible without the vendor's bytes.
+the settings that keep it off the network and off stdout. Its calls run on an event loop of their own, because each
+kind of first call imports and computes for up to half a second more. Its stream is normalised to our events; what it
+is known to get wrong is mended where that is possible without the vendor's bytes.
 """
 
 from __future__ import annotations
 
-import ast
+import asyncio
 import gc
 import os
-import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,10 +20,8 @@ from typing import Any, Final
 
 import anyio
 import anyio.to_thread
-import msgspec
 import structlog
 
-from protocol.errors import ErrorCode
 from sidecar.certificates import read_certificates, system_ca_file
 from sidecar.engines.base import (
     Event,
@@ -31,7 +29,6 @@ from sidecar.engines.base import (
     FinishReason,
     ModelCall,
     ReasoningDelta,
-    StreamError,
     Target,
     TextDelta,
     ToolCall,
@@ -40,11 +37,13 @@ from sidecar.engines.base import (
     Usage,
 )
 from sidecar.engines.dialects.limits import output_limit, snake_case, temperature
-from sidecar.engines.errors import attributed, cut_off, from_response, from_stream_error, timed_out
+from sidecar.engines.errors import attributed, cut_off, timed_out
+from sidecar.engines.litellm_errors import provider_error
 from sidecar.engines.openai_compatible import messages, response_format, tool_choice, tools
+from sidecar.engines.own_loop import OwnLoop
 from sidecar.engines.timeouts import Timeouts
 from sidecar.errors import ProviderError
-from sidecar.redaction import redact, register_secret
+from sidecar.redaction import register_secret
 
 PROVIDER_PREFIX: Final = {"google": "gemini", "grok": "xai", "together": "together_ai"}
 """Our provider ids where litellm has another name."""
@@ -63,6 +62,9 @@ _FINISH: Final[dict[str, FinishReason]] = {
     "tool_calls": "tool-calls",
     "function_call": "tool-calls",
 }
+
+_IMPORTED_S: Final = 1.0
+"""When the client of a vendor has certainly been imported, and only the vendor is waited for."""
 
 _THREAD_SWITCH_S: Final = 0.001
 """While importing: the loop gets its turn this often (the default of 5 ms would show in a stream)."""
@@ -95,8 +97,7 @@ def _import_litellm() -> Any:
     os.environ.update({name: value for name, value in _BEFORE_IMPORT.items() if name not in os.environ})
     interval = sys.getswitchinterval()
     sys.setswitchinterval(_THREAD_SWITCH_S)
-    collecting = gc.isenabled()
-    gc.disable()
+    pause = CollectorPause()
     try:
         read_certificates()
         _trust_the_system()
@@ -104,9 +105,7 @@ def _import_litellm() -> Any:
     except ImportError as error:
         raise ProviderError("This build of the sidecar has no litellm, which this provider needs.") from error
     finally:
-        gc.freeze()
-        if collecting:
-            gc.enable()
+        pause.end()
         sys.setswitchinterval(interval)
     if "SSL_CERT_FILE" not in os.environ and sys.platform.startswith("linux"):
         litellm.ssl_verify = system_ca_file() or True
@@ -114,7 +113,39 @@ def _import_litellm() -> Any:
     litellm.disable_hf_tokenizer_download = True
     litellm.telemetry = False
     litellm.drop_params = True
+    # It counts the prompt of every call for a price that nobody asks for, and invents the usage that a vendor leaves
+    # out: 50 MB and 0.2 s for the tokenizer. Without counting it says 0.
+    litellm.disable_token_counter = True
+    litellm.main.encoding = _Encoding()
     return litellm
+
+
+class _Encoding:
+    """The tokenizer that litellm hands through every call, whether it is used or not: loaded when it is."""
+
+    def __getattr__(self, name: str) -> Any:
+        from litellm._lazy_imports import get_default_encoding
+
+        return getattr(get_default_encoding(), name)
+
+
+class CollectorPause:
+    """No garbage is collected until ``end``, and what is there then is never looked at again: what an import makes is
+    no garbage, and looking through it holds every thread for 30 to 50 ms."""
+
+    def __init__(self) -> None:
+        self._collecting = gc.isenabled()
+        self._ended = False
+        gc.disable()
+
+    def end(self) -> None:
+        """Collect again, if that was so before. The first call counts."""
+        if self._ended:
+            return
+        self._ended = True
+        gc.freeze()
+        if self._collecting:
+            gc.enable()
 
 
 def _trust_the_system() -> None:
@@ -132,6 +163,9 @@ class LitellmEngine:
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
         self._loader = LitellmLoader()
+        self._loop = OwnLoop("litellm")
+        self._asked: set[str] = set()
+        """Vendors whose client has been imported."""
 
     @asynccontextmanager
     async def stream(self, call: ModelCall) -> AsyncIterator[AsyncIterator[list[Event]]]:
@@ -139,49 +173,47 @@ class LitellmEngine:
         litellm = await self._loader.ready()
         if call.target.api_key:
             register_secret(call.target.api_key)
+        stream = _Stream(litellm, call, self._asked)
         try:
-            with anyio.fail_after(_seconds(self._timeouts.first_token_s)):
-                chunks = await litellm.acompletion(**arguments(call))
-        except TimeoutError:
-            raise self._whose(timed_out(first=True, seconds=self._timeouts.first_token_s), call) from None
-        except Exception as error:
-            if isinstance(error, ProviderError):
-                raise
-            raise self._whose(provider_error(error), call) from error
-        try:
-            yield self._events(chunks, call)
+            try:
+                with anyio.fail_after(_seconds(self._timeouts.first_token_s)):
+                    await self._loop.run(stream.open)
+            except TimeoutError:
+                raise self._whose(timed_out(first=True, seconds=self._timeouts.first_token_s), call) from None
+            except Exception as error:
+                if isinstance(error, ProviderError):
+                    raise
+                raise self._whose(provider_error(error), call) from error
+            yield self._events(stream, call)
         finally:
             with anyio.CancelScope(shield=True):
                 # Without this the upstream connection stays open.
-                await chunks.aclose()
+                await self._loop.run(stream.close)
 
     async def aclose(self) -> None:
         """Close litellm's own clients, if it was ever loaded."""
         if self._loader.loaded is not None:
             from litellm.llms.custom_httpx.async_client_cleanup import close_litellm_async_clients
 
-            await close_litellm_async_clients()
+            await self._loop.run(close_litellm_async_clients)
+        await self._loop.aclose()
 
-    async def _events(self, chunks: Any, call: ModelCall) -> AsyncIterator[list[Event]]:
-        reader = ChunkReader()
-        iterator = aiter(chunks)
+    async def _events(self, stream: _Stream, call: ModelCall) -> AsyncIterator[list[Event]]:
         first = True
         while True:
             seconds = self._timeouts.first_token_s if first else self._timeouts.idle_s
             try:
                 with anyio.fail_after(_seconds(seconds)):
-                    chunk = await anext(iterator)
-            except StopAsyncIteration:
-                break
+                    events = await self._loop.run(stream.next)
             except TimeoutError:
                 raise self._whose(timed_out(first=first, seconds=seconds), call) from None
             except Exception as error:
-                raise self._whose(provider_error(error, answering=not first), call) from error
-            events = reader.take(chunk)
-            first = first and not events
-            if events:
-                yield events
-        if not reader.finished:
+                raise self._whose(provider_error(error, answering=True), call) from error
+            if not events:
+                break
+            first = False
+            yield events
+        if not stream.finished:
             raise self._whose(cut_off(), call)
 
     def _whose(self, error: ProviderError, call: ModelCall) -> ProviderError:
@@ -230,6 +262,53 @@ def _base(target: Target) -> str | None:
     return base or None
 
 
+class _Stream:
+    """One call, on litellm's loop. A step that was cancelled ends before the next one begins, so that whatever was
+    opened is closed."""
+
+    def __init__(self, litellm: Any, call: ModelCall, asked: set[str]) -> None:
+        """``asked``: vendors whose client has been imported, which the first call to each does."""
+        self._litellm = litellm
+        self._call = call
+        self._asked = asked
+        self._reader = ChunkReader()
+        self._chunks: Any = None
+        self._step = asyncio.Lock()
+
+    @property
+    def finished(self) -> bool:
+        """Whether a finish reason was seen."""
+        return self._reader.finished
+
+    async def open(self) -> None:
+        """Ask. Raises litellm's exceptions."""
+        async with self._step:
+            if self._call.target.provider in self._asked:
+                self._chunks = await self._litellm.acompletion(**arguments(self._call))
+                return
+            self._asked.add(self._call.target.provider)
+            pause = CollectorPause()
+            asyncio.get_running_loop().call_later(_IMPORTED_S, pause.end)
+            try:
+                self._chunks = await self._litellm.acompletion(**arguments(self._call))
+            finally:
+                pause.end()
+
+    async def next(self) -> list[Event]:
+        """The next events; none at the end. Raises litellm's exceptions."""
+        async with self._step:
+            async for chunk in self._chunks:
+                if events := self._reader.take(chunk):
+                    return events
+            return []
+
+    async def close(self) -> None:
+        """Close the connection."""
+        async with self._step:
+            if self._chunks is not None:
+                await self._chunks.aclose()
+
+
 class ChunkReader:
     """litellm's chunks as events. ``finished`` once a finish reason was seen."""
 
@@ -250,7 +329,7 @@ class ChunkReader:
                 events.extend(self._tool(piece))
             if choice.finish_reason:
                 events.extend(self._finish(choice.finish_reason))
-        if usage := getattr(chunk, "usage", None):
+        if (usage := getattr(chunk, "usage", None)) and (usage.prompt_tokens or usage.completion_tokens):
             events.append(_usage(usage))
         return events
 
@@ -284,52 +363,3 @@ def _usage(usage: Any) -> Usage:
         cached_input_tokens=getattr(prompt, "cached_tokens", None),
         total_tokens=usage.total_tokens,
     )
-
-
-_PYTHON_BYTES: Final = re.compile(r"""b'(?:[^'\\]|\\.)*'|b"(?:[^"\\]|\\.)*\"""", re.DOTALL)
-_WRAPPING: Final = re.compile(
-    r"^(?:(?:litellm\.)?\w{1,60}(?:Error|Exception|Timeout)(?:: ?| - ?))+(?:Error code: \d{3} - )?"
-)
-"""What litellm puts before a vendor's words: ``litellm.RateLimitError: RateLimitError: OpenAIException - ``."""
-
-
-def provider_error(error: Exception, *, answering: bool = False) -> ProviderError:
-    """litellm's exception as ours: the vendor's status, headers and sentence are dug out of its wrapping.
-
-    ``answering``: content has come already, so a connection that failed is a stream that broke.
-    """
-    inner = getattr(error, "original_exception", None) or error
-    text = str(getattr(inner, "message", "") or inner) or type(inner).__name__
-    kind = type(inner).__name__
-    if kind == "APIConnectionError":
-        sentence = redact(_WRAPPING.sub("", text), limit=500)
-        return cut_off() if answering else ProviderError(sentence, code=ErrorCode.NETWORK)
-    body = _vendor_body(text)
-    status = getattr(inner, "status_code", None)
-    if not isinstance(status, int):
-        return from_stream_error(StreamError(_WRAPPING.sub("", text), type=kind, body=body))
-    headers = getattr(inner, "litellm_response_headers", None) or {}
-    return from_response(status, {name.lower(): value for name, value in headers.items()}, body.encode())
-
-
-def _vendor_body(text: str) -> str:
-    """The vendor's body inside litellm's message: JSON as it came, or as Python bytes, else its sentence."""
-    if quoted := _PYTHON_BYTES.search(text):
-        return _unquoted(quoted[0])
-    start, end = text.find("{"), text.rfind("}")
-    if 0 <= start < end:
-        try:
-            msgspec.json.decode(text[start : end + 1])
-        except (msgspec.DecodeError, UnicodeError):
-            pass
-        else:
-            return text[start : end + 1]
-    return _WRAPPING.sub("", text)
-
-
-def _unquoted(literal: str) -> str:
-    try:
-        value = ast.literal_eval(literal)
-    except (ValueError, SyntaxError):
-        return literal
-    return bytes(value).decode("utf-8", "replace")

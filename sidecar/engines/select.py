@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 from sidecar.engines.base import Event, ModelCall
 from sidecar.engines.exchange import Exchange
 from sidecar.engines.http import ProviderHttp
-from sidecar.engines.litellm_engine import LitellmEngine
 from sidecar.engines.openai_compatible import OpenAICompatibleEngine
 from sidecar.engines.timeouts import Timeouts
 from sidecar.engines.vendor import VendorEngine
+
+if TYPE_CHECKING:
+    from sidecar.engines.litellm_engine import LitellmEngine
 
 
 class Engines:
@@ -45,5 +48,7 @@ class Engines:
 
     def _litellm_engine(self) -> LitellmEngine:
         if self._litellm is None:
+            from sidecar.engines.litellm_engine import LitellmEngine
+
             self._litellm = LitellmEngine(self._timeouts)
         return self._litellm

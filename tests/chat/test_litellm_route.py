@@ -15,6 +15,7 @@ from tests.providers.streams import anthropic_stream, gemini_stream, openai_chat
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 KEY = "sk-" + "k" * 30
+USAGE = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Installation]:
 async def test_every_vendor_can_be_reached_through_litellm(place: Installation) -> None:
     base = place.provider.base_url
     answers = {
-        "/openai/chat/completions": openai_chat_stream(["Hel", "lo"], model="gpt-4.1"),
+        "/openai/chat/completions": openai_chat_stream(["Hel", "lo"], model="gpt-4.1", usage=USAGE),
         "/anthropic/v1/messages": anthropic_stream(["Hel", "lo"], thinking=["hm"]),
         "/google/models/gemini-2.5-flash:streamGenerateContent": gemini_stream(["Hel", "lo"], thoughts=["hm"]),
     }

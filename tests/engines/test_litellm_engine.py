@@ -18,7 +18,8 @@ import pytest
 from protocol.errors import ErrorCode
 from sidecar.engines.base import Finish, Message, ModelCall, Target, Tool, ToolCall, Usage
 from sidecar.engines.dialects import anthropic, cohere, google
-from sidecar.engines.litellm_engine import LitellmEngine, LitellmLoader, provider_error
+from sidecar.engines.litellm_engine import LitellmEngine, LitellmLoader
+from sidecar.engines.litellm_errors import provider_error
 from sidecar.engines.timeouts import Timeouts
 from sidecar.errors import ProviderError, SidecarError
 from sidecar.secret import SecretText
@@ -124,6 +125,15 @@ async def test_an_answer_comes_as_events(engine: LitellmEngine, provider: Script
     assert [event.reason for event in events if isinstance(event, Finish)] == ["stop"]
     assert any(isinstance(event, Usage) and event.output_tokens for event in events)
     assert KEY not in str(provider.last().query)
+
+
+async def test_usage_that_the_vendor_did_not_give_is_not_invented(
+    engine: LitellmEngine, provider: ScriptedProvider
+) -> None:
+    provider.answer(PATH, Answer.stream(openai_chat_stream(["Hel", "lo"], usage=None)))
+    events = await collect(engine, call(to(provider)))
+    assert text_of(events) == "Hello"
+    assert not [event for event in events if isinstance(event, Usage)]
 
 
 async def test_tool_calls_come_as_events(engine: LitellmEngine, provider: ScriptedProvider) -> None:
