@@ -56,7 +56,7 @@ class HelpChat:
         forgotten. Raises ``ValidationFailed`` for an empty session or message."""
         if not session_id or not message.strip():
             raise ValidationFailed("Missing sessionId or message", path="sessionId" if not session_id else "message")
-        if self._active is not None:
+        while self._active is not None:  # whoever asked at the same moment may have been quicker
             self._histories.pop(self._active.session_id, None)
             await self._stop(self._active)
         history = self._histories.setdefault(session_id, [])
@@ -88,6 +88,9 @@ class HelpChat:
                     await self._stream(answer, tuple(history))
                 except SidecarError as error:
                     failure = error
+                except Exception:  # nobody awaits an answer: a bug is logged here, and costs this one alone
+                    log.exception("the help chat failed", session_id=answer.session_id)
+                    failure = SidecarError("Internal error. See the sidecar's log.")
         finally:
             if self._active is answer:
                 self._active = None

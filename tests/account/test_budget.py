@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,9 @@ from protocol.usage import UserBudget
 from sidecar.account.budget import budget_or_none
 from sidecar.errors import ProviderError
 from sidecar.secret import SecretText
+from tests.app_database import create_app_database
+from tests.host import memory_host
+from tests.providers.server import Answer, ScriptedProvider
 
 pytestmark = pytest.mark.anyio
 
@@ -84,3 +88,22 @@ async def test_server_and_network_failures_are_tried_three_times() -> None:
     service = Service((500, b""))
     assert await user_budget(service.fetch, base="http://api/v1", headers=headers, sleep=sleep) is None
     assert len(service.asked) == 3
+
+
+async def test_the_budget_over_the_wire_comes_from_the_user_service_with_the_pro_key(tmp_path: Path) -> None:
+    create_app_database(tmp_path / "sqlite.db")
+    info = {"user_info": {"spend": 2.5, "max_budget": 10, "budget_reset_at": "2026-01-31T12:00:00+01:00"}}
+    async with ScriptedProvider() as provider:
+        provider.answer("/v1/user/info", Answer.json(info), Answer.json({}, status=403))
+        env = {"SCALIX_API_URL": f"{provider.base_url}/v1", "OPENAI_API_KEY": "sk-theirs"}
+        async with memory_host(tmp_path, env, capabilities={}) as host:
+            assert await host.request("get-user-budget") is None
+            assert provider.requests == [], "without a key nobody is asked"
+            await host.request("set-user-settings", {"providerSettings": {"auto": {"apiKey": {"value": KEY.reveal()}}}})
+            assert await host.request("get-user-budget") == {
+                "usedCredits": 37.5,
+                "totalCredits": 150,
+                "budgetResetDate": "2026-01-31T11:00:00.000Z",
+            }
+            assert await host.request("get-user-budget") is None
+    assert [request.headers["authorization"] for request in provider.requests] == [f"Bearer {KEY.reveal()}"] * 2
