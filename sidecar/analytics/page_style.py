@@ -15,7 +15,7 @@ CSS: Final = """
   :root {
     --page: #10141b; --card: #181e28; --text: #e7ebf2; --quiet: #9aa6b8; --line: #2b3443; --grid: #262e3b;
     --note: #2a2413; --note-line: #6d5a20;
-    --answered: #6ba2ff; --failed: #ff7b7b; --cost: #3cc9b4; --time: #b18cff; --slow: #6a51a3; --stand-in: #f0a742;
+    --answered: #6ba2ff; --failed: #ff7b7b; --cost: #3cc9b4; --time: #b18cff; --slow: #8468cc; --stand-in: #f0a742;
   }
 }
 * { box-sizing: border-box; }
