@@ -21,6 +21,7 @@ from sidecar.chat.outcome import (
     end_notification,
     error_notification,
     is_complete,
+    unfinished_note,
 )
 from sidecar.chat.parts import ChatParts, ChatSettings
 from sidecar.chat.text.tags import chat_summary
@@ -73,6 +74,8 @@ class Farewell:
             text = cancelled_text(text)
         elif failure is None and not text.strip():
             ending.warnings.append(empty_answer_note(ending.finish_reason))
+        elif failure is None and (note := unfinished_note(text, ending.finish_reason)) is not None:
+            ending.warnings.append(note)
         ending.text = text
         state: TurnState = "cancelled" if cancelled else "errored" if failure is not None else "completed"
         ending.summary = chat_summary(text) if state == "completed" else None

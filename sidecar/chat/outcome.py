@@ -111,6 +111,15 @@ def is_complete(text: str, reason: FinishReason) -> bool:
     return bool(text.strip()) and reason not in {"content-filter", "error"} and not has_unclosed_write(text)
 
 
+def unfinished_note(text: str, reason: FinishReason) -> str | None:
+    """Why an answer that is over is not carried out, for the user; None when nothing stands against it."""
+    if reason == "content-filter":
+        return "The provider's content filter cut the answer short; nothing of it is applied."
+    if has_unclosed_write(text):
+        return "The answer stopped inside a file and could not be completed; nothing of it is applied. Ask to go on."
+    return None
+
+
 def empty_answer_note(reason: FinishReason) -> str:
     """Why a finished answer may hold nothing."""
     if reason == "content-filter":

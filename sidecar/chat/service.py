@@ -7,7 +7,7 @@ from sidecar.chat.farewell import END
 from sidecar.chat.parts import ChatParts
 from sidecar.chat.registry import StreamRegistry
 from sidecar.chat.session import ChatSession
-from sidecar.chat.turn import check_intent, conflicting_intent, content_hash
+from sidecar.chat.turn import check_intent, conflicting_intent, intent_of
 
 
 class ChatService:
@@ -25,7 +25,7 @@ class ChatService:
         """
         check_intent(params)
         start = await self._parts.planner.start(params)
-        intent = None if params.intent_id is None else (params.intent_id, content_hash(params))
+        intent = await intent_of(params)
         running = self._registry.find(params.chat_id)
         if intent is not None and running is not None and running.intent is not None:
             if running.intent == intent:

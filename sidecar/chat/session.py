@@ -22,7 +22,7 @@ from sidecar.chat.outcome import Ending, add_usage, attempt_reports
 from sidecar.chat.parts import ChatParts, Plan, PreparedPrompt, TurnStart
 from sidecar.chat.registry import ActiveStream
 from sidecar.chat.text.answer import AnswerText
-from sidecar.chat.turn import Replayed, accept, content_hash
+from sidecar.chat.turn import Replayed, accept
 from sidecar.chat.view import StreamView
 from sidecar.engines.base import (
     Event,
@@ -115,11 +115,8 @@ class ChatSession:
         params, parts = self._params, self._parts
         with anyio.CancelScope(shield=True):
             prepared = self._prepared = await parts.planner.prepare(params, self._start.chat)
-            hash_ = content_hash(params)
             self._accepting = parts.database.begin_write(
-                lambda connection: accept(
-                    connection, params, stream_id=self._stream_id, prompt=prepared.stored, hash_=hash_
-                )
+                lambda connection: accept(connection, params, stream_id=self._stream_id, prompt=prepared.stored)
             )
             turn = await self._accepting.value()
             if isinstance(turn, Replayed):

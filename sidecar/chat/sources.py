@@ -6,7 +6,7 @@ the call goes in ``planner``. A source that fails leaves its part out and a note
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,13 @@ class Gathered(msgspec.Struct, frozen=True, kw_only=True):
     """Also when it is not part of ``inputs``: the engine gets its files beside the messages."""
     substitutions: dict[str, str]
     warnings: tuple[str, ...]
+
+
+class _HostPrompt(msgspec.Struct, frozen=True, rename="camel"):
+    """The answer to ``host:system-prompt``; without a text when there was none."""
+
+    system_prompt: str | None = None
+    substitutions: dict[str, str] | None = None
 
 
 class PromptSources:
@@ -248,7 +255,7 @@ class PromptSources:
     ) -> tuple[str, dict[str, str], list[str]]:
         """The system prompt, the host's substitutions, and notes."""
         answer, warnings = await self._host_prompt(draft, settings, app_names, str(folder))
-        host_prompt = draft.host_prompt if draft.host_prompt is not None else answer.get("systemPrompt")
+        host_prompt = draft.host_prompt if draft.host_prompt is not None else answer.system_prompt
         text = system_prompt(
             ask_mode=settings.selected_chat_mode == "ask",
             host_prompt=host_prompt,
@@ -259,14 +266,14 @@ class PromptSources:
             summarise=is_summarise(draft.raw_prompt),
             attachments=draft.prepared.attachments,
         )
-        return text, dict(answer.get("substitutions") or {}), [*rules.warnings, *warnings]
+        return text, dict(answer.substitutions or {}), [*rules.warnings, *warnings]
 
     async def _host_prompt(
         self, draft: Draft, settings: AppSettings, app_names: Sequence[str], folder: str
-    ) -> tuple[Mapping[str, Any], list[str]]:
+    ) -> tuple[_HostPrompt, list[str]]:
         """What ``host:system-prompt`` says; a host that fails to answer leaves the sidecar's own prompt in place."""
         if draft.host_prompt is not None or not self._host.offers("systemPrompt"):
-            return {}, []
+            return _HostPrompt(), []
         question = {
             "chatId": draft.chat.id,
             "appId": draft.chat.app.id,
@@ -282,10 +289,11 @@ class PromptSources:
             answer = await self._host.request("host:system-prompt", question)
         except SidecarError as error:
             log.warning("the host gave no system prompt", reason=error.message)
-            return {}, ["The app's own system prompt was not available; the built-in one was used."]
-        if isinstance(answer, dict) and isinstance(answer.get("systemPrompt"), str):
-            return answer, []
-        return {}, ["The app's own system prompt was not understood; the built-in one was used."]
+            return _HostPrompt(), ["The app's own system prompt was not available; the built-in one was used."]
+        try:
+            return msgspec.convert(answer, _HostPrompt), []
+        except msgspec.ValidationError:
+            return _HostPrompt(), ["The app's own system prompt was not understood; the built-in one was used."]
 
     def _supabase(self, app: AppRow, settings: AppSettings) -> SupabaseState:
         connected = app.supabase_project_id is not None and bool(settings.supabase_access_token)

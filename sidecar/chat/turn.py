@@ -10,6 +10,7 @@ import os
 import sqlite3
 from typing import Final
 
+import anyio.to_thread
 import msgspec
 
 from protocol.chat import ChatStreamParams
@@ -27,9 +28,31 @@ class Replayed(msgspec.Struct, frozen=True):
 
 
 def content_hash(params: ChatStreamParams) -> str:
-    """Hash of everything the user asked for; the same intent must come with the same one."""
-    payload = msgspec.structs.replace(params, intent_id=None)
+    """Hash of everything the user asked for; the same intent must come with the same one.
+
+    Files count by hashes of their own: 25 MiB in one JSON text would hold the interpreter for tens of ms.
+    """
+    payload = msgspec.structs.replace(
+        params,
+        intent_id=None,
+        attachments=params.attachments
+        and [msgspec.structs.replace(item, data=_digest(item.data)) for item in params.attachments],
+        files=params.files and [msgspec.structs.replace(item, content=_digest(item.content)) for item in params.files],
+    )
     return hashlib.sha256(msgspec.json.encode(payload, order="deterministic")).hexdigest()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+async def intent_of(params: ChatStreamParams) -> tuple[str, str] | None:
+    """The intent's id and content hash; None without one."""
+    if params.intent_id is None:
+        return None
+    if params.attachments or params.files:
+        return params.intent_id, await anyio.to_thread.run_sync(content_hash, params)
+    return params.intent_id, content_hash(params)
 
 
 def check_intent(params: ChatStreamParams) -> None:
@@ -46,11 +69,10 @@ def conflicting_intent(params: ChatStreamParams) -> Conflict:
     )
 
 
-def accept(
-    connection: sqlite3.Connection, params: ChatStreamParams, *, stream_id: str, prompt: str, hash_: str
-) -> Turn | Replayed:
+def accept(connection: sqlite3.Connection, params: ChatStreamParams, *, stream_id: str, prompt: str) -> Turn | Replayed:
     """Run inside one immediate transaction. Raises ``NotFound`` and ``Conflict``."""
     create_turn_table(connection)
+    hash_ = content_hash(params)
     if params.intent_id is not None:
         known = intent_hash(connection, params.chat_id, params.intent_id)
         if known == hash_:

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from sidecar.chat.text.answer import AnswerText
-from tests.app_database import insert_message, rows
+from tests.app_database import execute, insert_message, rows
 from tests.host import RpcError, memory_host
 from tests.installation import MODEL, Installation, installation
 from tests.providers.server import Answer, Drop, Pause
@@ -296,6 +296,54 @@ async def test_the_same_intent_starts_nothing_new(place: Installation) -> None:
             await host.request("chat:stream", place.stream_params(chat, "other", intentId="one"))
         assert refused.value.data["code"] == "CONFLICT"
     assert place.messages(chat) == [("user", "hi"), ("assistant", "once")]
+
+
+ATTACHED = {"name": "a.txt", "type": "text/plain", "data": "data:;base64,YQ=="}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"prompt": "hi!"},
+        {"redo": True},
+        {"attachments": []},
+        {"attachments": [{**ATTACHED, "data": "data:;base64,Yg=="}]},
+        {"attachments": [{**ATTACHED, "name": "b.txt"}]},
+        {"files": [{"path": "a.ts", "content": "b"}]},
+    ],
+)
+async def test_an_intent_is_the_same_after_a_restart_and_only_with_the_same_content(
+    place: Installation, other: dict[str, Any]
+) -> None:
+    place.answers("ok")
+    chat = place.chat()
+    params = place.stream_params(
+        chat, intentId="click", attachments=[ATTACHED], files=[{"path": "a.ts", "content": "a"}]
+    )
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", params)
+    async with memory_host(place.folder, **PATCH) as host:
+        assert await host.request("chat:stream", params) == chat
+        with pytest.raises(RpcError) as refused:
+            await host.request("chat:stream", {**params, **other})
+        assert refused.value.data["code"] == "CONFLICT"
+        assert host.terminals(chat) == []
+        again = {**params, "chatId": place.chat()}
+        assert await host.request("chat:stream", again) == again["chatId"], "in another chat it is another intent"
+    assert len(place.messages(chat)) == 2
+    assert len(place.provider.requests) == 2
+
+
+async def test_an_interrupted_intent_is_not_run_again(place: Installation) -> None:
+    place.answers("ok")
+    chat = place.chat()
+    params = place.stream_params(chat, intentId="click")
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", params)
+    execute(place.database, "UPDATE sidecar_turns SET state = 'interrupted'")
+    async with memory_host(place.folder, **PATCH) as host:
+        assert await host.request("chat:stream", params) == chat
+    assert len(place.provider.requests) == 1
 
 
 async def test_the_title_comes_from_the_answer_and_only_once(place: Installation) -> None:

@@ -197,6 +197,24 @@ async def test_an_unclosed_write_is_continued_without_a_seam(place: Installation
     assert len(place.provider.requests) == 2
 
 
+@pytest.mark.parametrize("finish", ["length", "content_filter"])
+async def test_an_answer_that_stays_unfinished_is_kept_told_and_not_applied(place: Installation, finish: str) -> None:
+    opened = '<scalix-write path="a.ts">\nconst a = 1;\n'
+    place.script(
+        openai_chat_stream([opened], finish=finish),
+        openai_chat_stream(["const b = 2;\n"], finish=finish),
+        openai_chat_stream(["const c = 3;\n"], finish=finish),
+    )
+    chat = place.chat()
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "applyResponse": True}) as host:
+        await host.request("set-user-settings", {"autoApproveChanges": True})
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        (end,) = host.terminals(chat)
+    assert "nothing of it is applied" in end["warningMessages"][-1]
+    assert place.messages(chat)[-1][1] == f"{opened}const b = 2;\nconst c = 3;\n"
+    assert len(place.provider.requests) == 3
+
+
 async def test_type_errors_are_reported_and_fixed(place: Installation) -> None:
     place.script(
         openai_chat_stream(['<scalix-write path="a.ts">bad</scalix-write>']),
@@ -228,6 +246,29 @@ async def test_the_hosts_system_prompt_and_substitutions_are_used(place: Install
         await host.request("chat:stream", place.stream_params(chat))
         assert host.text(chat) == "import CLIENT twice $$SUPABASE_CLIENT_CODE$$"
     assert texts(place)[0] == f"You work on {place.app_folder}"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        {"systemPrompt": 5},
+        {"systemPrompt": "x", "substitutions": ["a"]},
+        {"systemPrompt": "x", "substitutions": {"$$A$$": 5}},
+    ],
+)
+async def test_an_answer_of_the_host_that_makes_no_sense_leaves_the_built_in_prompt(
+    place: Installation, answer: Any
+) -> None:
+    place.answers("ok $$A$$")
+    chat = place.chat()
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "systemPrompt": True}) as host:
+        host.answer_host["host:system-prompt"] = lambda _: answer
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        assert "not understood" in host.terminals(chat)[0]["warningMessages"][0]
+        assert host.text(chat) == "ok $$A$$"
+    assert texts(place)[0].startswith("You are Scalix, an assistant that builds")
 
 
 async def test_a_summary_request_holds_nothing_but_the_other_chat(place: Installation) -> None:
