@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from scripts.bench.figures import Section
+from scripts.bench.figures import Section, Target
 from scripts.bench.host import SOURCE, SidecarHost
 from scripts.bench.place import MODELS, Place, place
 from scripts.bench.processes import ROOT
@@ -20,6 +20,7 @@ BUILDS: Final = {
     "onefile": ROOT / "dist" / "scalix-sidecar",
 }
 """Where ``dev.py freeze`` puts its builds."""
+LIMITS_MS: Final = {"sidecar (source)": 200.0, "sidecar (onedir)": 200.0, "sidecar (onefile)": 600.0}
 
 
 def commands(section: Section) -> dict[str, tuple[str, ...]]:
@@ -43,7 +44,8 @@ def measure(run: Run) -> Section:
     section = Section(
         "start",
         "Start",
-        "From the spawn to the answer to initialize, and to the first token of a chat asked for at once. The bare "
+        "From the spawn to the answer to initialize, and to the first token of a chat asked for at once when that has "
+        "been read, of an OpenAI-compatible target. The bare "
         "interpreter prints a line after its imports; in turn with the others, files in the system's cache.",
     )
     builds = commands(section)
@@ -67,9 +69,14 @@ def measure(run: Run) -> Section:
                     answered[name].append(ready)
                     token[name].append(first)
     for name, samples in answered.items():
-        section.add("to the first answer", name, "ms", samples)
+        limit = LIMITS_MS.get(name)
+        target = Target(limit, f"below {limit:.0f} ms") if limit is not None else None
+        section.add("to the first answer", name, "ms", samples, target)
     for name, samples in token.items():
         section.add("to the first token", name, "ms", samples)
+    for name, samples in token.items():
+        after = [first - ready for first, ready in zip(samples, answered[name], strict=True)]
+        section.add("from that answer to that token", name, "ms", after, Target(100, "below 100 ms"))
     bare_ms = section.median("to the first answer", BARE)
     for name in builds:
         ready_ms = section.median("to the first answer", name)
