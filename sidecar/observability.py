@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
 # structlog's console renderer imports rich when it can: 60 ms before the first answer, for something that logs JSON.
@@ -29,6 +31,8 @@ def configure_logging(environ: Mapping[str, str]) -> None:
     """Level from ``SCALIX_LOG_LEVEL`` (``warning`` by default), optional rotating file ``SCALIX_LOG_FILE``."""
     level = LEVELS.get(environ.get("SCALIX_LOG_LEVEL", "warning").strip().lower(), 30)
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    sys.excepthook = _end_of_the_program
+    threading.excepthook = _end_of_a_thread
     if path := environ.get("SCALIX_LOG_FILE"):
         from logging.handlers import RotatingFileHandler
 
@@ -36,7 +40,9 @@ def configure_logging(environ: Mapping[str, str]) -> None:
         handlers.append(
             RotatingFileHandler(target, maxBytes=LOG_FILE_BYTES, backupCount=3, encoding="utf-8", delay=True)
         )
-    logging.basicConfig(level=level, format="%(message)s", handlers=handlers, force=True)
+    for handler in handlers:
+        handler.setFormatter(_Redacting("%(message)s"))
+    logging.basicConfig(level=level, handlers=handlers, force=True)
     # Third parties log requests at INFO, with headers at DEBUG: only their warnings are of use here.
     for noisy in ("aiohttp", "asyncio", "LiteLLM", "httpx", "httpcore", "openai"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
@@ -56,4 +62,34 @@ def configure_logging(environ: Mapping[str, str]) -> None:
 
 
 def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {key: redact(value) if isinstance(value, str) else value for key, value in event.items()}
+    return {key: _redacted(value) for key, value in event.items()}
+
+
+def _redacted(value: Any) -> Any:
+    """``value`` as it is logged: text everywhere in it redacted, what JSON does not know as text."""
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case dict():
+            return {redact(str(name)): _redacted(item) for name, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_redacted(item) for item in value]
+    return redact(str(value))
+
+
+class _Redacting(logging.Formatter):
+    """What is left after the events: other people's loggers and tracebacks."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record), limit=None)
+
+
+def _end_of_the_program(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An exception that nobody caught: to the log instead of bare to stderr."""
+    logging.getLogger("sidecar").critical("the program ends", exc_info=(kind, error, trace))
+
+
+def _end_of_a_thread(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_value is not None:
+        error = (ended.exc_type, ended.exc_value, ended.exc_traceback)
+        logging.getLogger("sidecar").error("a thread ends", exc_info=error)

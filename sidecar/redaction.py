@@ -9,6 +9,7 @@ Every pattern uses bounded or disjoint repetitions, so the work is linear in the
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Mapping
@@ -33,6 +34,24 @@ _LONGEST_WORD: Final = 16
 _CREDENTIAL_HEADERS: Final = frozenset(
     {"authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "x-scalix-key"}
 )
+
+_HARMLESS_HEADERS: Final = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "anthropic-beta",
+        "anthropic-version",
+        "content-type",
+        "http-referer",
+        "openai-beta",
+        "referer",
+        "user-agent",
+        "x-request-id",
+        "x-title",
+    }
+)
+"""What the AI SDK and its providers send with a call (``llm:stream``) that is no secret."""
 
 _SEPARATOR: Final = r"""[\\"']{0,4}\s{0,4}[:=]\s{0,4}(?:b(?=[\\"']))?[\\"']{0,4}"""
 """Between a name and its value in a header line, JSON, JSON inside JSON, a Python repr or a query."""
@@ -97,17 +116,20 @@ class _KnownSecrets:
 
     def __init__(self) -> None:
         self._values: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._forms: list[str] = []
+        """Longest first: one secret may begin with another."""
 
     def add(self, value: str) -> None:
         value = value.strip()
         if value not in self._values and _is_secret(value):
             self._values.add(value)
-            forms = {form for known in self._values for form in _written_forms(known)}
-            self._pattern = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
+            self._forms = sorted({*self._forms, *_written_forms(value)}, key=len, reverse=True)
 
     def cut(self, text: str) -> str:
-        return text if self._pattern is None else self._pattern.sub(MASK, text)
+        for form in self._forms:  # a search each: far quicker than one pattern of them all
+            if form in text:
+                text = text.replace(form, MASK)
+        return text
 
 
 def _is_secret(value: str) -> bool:
@@ -115,9 +137,17 @@ def _is_secret(value: str) -> bool:
 
 
 def _written_forms(value: str) -> set[str]:
-    """``value`` as it is, inside JSON, and inside a URL."""
-    return {value, json.dumps(value)[1:-1], quote(value, safe="")}
+    """``value`` as it is, inside JSON, inside a URL, and in base64, wherever it begins there (Basic credentials)."""
+    forms = {value, json.dumps(value)[1:-1], quote(value, safe="")}
+    for shift in range(3):
+        text = base64.b64encode(b"\0" * shift + value.encode()).decode()
+        whole = text[4 * bool(shift) : len(text) - 4]  # the first and last digits depend on what stands beside it
+        if len(whole) >= _SHORTEST_SECRET:
+            forms |= {whole, whole.translate(_URL_SAFE)}
+    return forms
 
+
+_URL_SAFE: Final = str.maketrans("+/", "-_")
 
 _known = _KnownSecrets()
 
@@ -134,6 +164,14 @@ def register_headers(headers: Mapping[str, str]) -> None:
     """Remembers the credentials among a request's headers, without their scheme (``Bearer``)."""
     for name, value in headers.items():
         if name.lower() in _CREDENTIAL_HEADERS:
+            _known.add(value.rpartition(" ")[2])
+
+
+def register_callers_headers(headers: Mapping[str, str]) -> None:
+    """The same for headers that the host adds to a call: whatever is not known to be harmless is a credential."""
+    for name, value in headers.items():
+        if name.lower() not in _HARMLESS_HEADERS:
+            _known.add(value)
             _known.add(value.rpartition(" ")[2])
 
 

@@ -25,6 +25,7 @@ from sidecar.chat.text.patches import Patch, apply_patch
 from sidecar.lifecycle import serve
 from sidecar.transport.framing import MAX_LINE_BYTES, LineFramer
 from sidecar.transport.memory import MemoryTransport
+from tests import planted
 
 Json = dict[str, Any]
 TIMEOUT_S = 20
@@ -44,7 +45,8 @@ class Host:
     """The shared half: ids, answers, notifications, texts rebuilt from chunks."""
 
     def __init__(self, send: Callable[[bytes], Awaitable[None]]) -> None:
-        self._send = send
+        self._frames = planted.Frames()
+        self._write = send
         self._ids = itertools.count(1)
         self._answers: dict[Any, Json] = {}
         self._changed = anyio.Event()
@@ -59,8 +61,12 @@ class Host:
         self.ended = False
         self.closed = anyio.Event()
 
+    async def _send(self, line: bytes) -> None:
+        self._frames.asked(line)
+        await self._write(line)
+
     async def raw(self, line: bytes) -> None:
-        await self._send(line)
+        await self._write(line)
 
     async def start(self, method: str, params: Any = None, *, id_: Any = None) -> Any:
         """Send a request without waiting; returns its id."""
@@ -129,6 +135,7 @@ class Host:
         return self.texts[streams[-1]] if streams else ""
 
     async def received(self, line: bytes) -> None:
+        self._frames.sent(line)
         frame = json.loads(line)
         for member in frame if isinstance(frame, list) else [frame]:
             await self._take(member)
@@ -193,7 +200,7 @@ async def memory_host(
                 await host.received(line)
 
     async def run() -> None:
-        application = Application(transport, environ if environ is not None else {}, user_data=user_data)
+        application = Application(transport, {**planted.environment(), **(environ or {})}, user_data=user_data)
         await serve(transport, application, max_line_bytes=MAX_LINE_BYTES)
         host.end()
 
@@ -234,7 +241,7 @@ async def process_host(
 ) -> AsyncIterator[ProcessHost]:
     """The real sidecar as a child process; its stdin is closed and it is waited for at the end."""
     words = command or sidecar_command()
-    env = {**clean_environment(), **(environ or {})}
+    env = {**clean_environment(), **planted.environment(), **(environ or {})}
     async with await anyio.open_process(
         [*words, "serve", "--user-data", str(user_data), *arguments], env=env
     ) as process:
@@ -274,6 +281,7 @@ async def process_host(
                         await process.wait()
                     if process.returncode is None:
                         process.kill()
+                planted.logged(host.stderr)
                 tasks.cancel_scope.cancel()
 
 

@@ -17,6 +17,7 @@ import pytest
 from tests.app_database import create_app_database, rows
 from tests.host import clean_environment
 from tests.installation import Installation, installation
+from tests.planted import planted
 from tests.providers.server import Answer, Pause, ScriptedProvider
 from tests.providers.streams import openai_chat_stream
 
@@ -202,7 +203,7 @@ async def test_models_lists_custom_ones_too(place: Installation) -> None:
 
 
 async def test_doctor_finds_a_working_installation_and_never_shows_a_key(place: Installation) -> None:
-    key = "sk-" + "s" * 30
+    key = planted()
     base = place.provider.base_url
     done = await command(
         "doctor", "--json", "--user-data", str(place.folder), OPENAI_API_KEY=key, SCALIX_OPENAI_BASE_URL=base
@@ -223,7 +224,7 @@ async def test_doctor_names_a_key_that_is_refused(tmp_path: Path) -> None:
     create_app_database(tmp_path / "sqlite.db")
     async with ScriptedProvider() as provider:
         provider.answer("/models", Answer.json({"error": {"message": "Incorrect API key provided"}}, status=401))
-        environment = {"OPENAI_API_KEY": "sk-" + "s" * 30, "SCALIX_OPENAI_BASE_URL": provider.base_url}
+        environment = {"OPENAI_API_KEY": planted(), "SCALIX_OPENAI_BASE_URL": provider.base_url}
         nobody = {"OLLAMA_HOST": "http://127.0.0.1:9", "LM_STUDIO_BASE_URL": "http://127.0.0.1:9"}
         done = await command("doctor", "--user-data", str(tmp_path), **environment, **nobody)
     assert done.returncode == 1

@@ -20,6 +20,7 @@ from sidecar.engines.base import ModelCall, Target
 from sidecar.errors import Cancelled, Conflict, InvalidParams, SidecarError
 from sidecar.llm import prompt as given
 from sidecar.llm.stream_parts import PartBuilder, wire_usage
+from sidecar.redaction import register_callers_headers
 from sidecar.routing.attempts import Attempt
 from sidecar.routing.inputs import ModelChoice
 from sidecar.routing.meter import Meter
@@ -165,6 +166,7 @@ class _Call:
         nobody asked for."""
         params = self._params
         headers = {**target.headers, **(params.headers or {})}
+        register_callers_headers(params.headers or {})
         target = msgspec.structs.replace(target, headers=headers, temperature=None)
         return ModelCall(
             target=target,

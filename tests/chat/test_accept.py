@@ -12,6 +12,7 @@ import pytest
 
 from tests.host import Host, RpcError, memory_host
 from tests.installation import Installation, installation
+from tests.planted import planted
 from tests.providers.server import Answer
 from tests.providers.streams import openai_chat_stream
 
@@ -64,8 +65,8 @@ async def test_a_take_over_before_the_commit_is_told_after_the_first_chunk(place
     place.provider.answer("/google/models/gemini-2.5-flash:streamGenerateContent", Answer.json({}, status=404))
     place.provider.answer("/anthropic/messages", Answer.json({}, status=404))
     environment = {
-        "GEMINI_API_KEY": "k" * 30,
-        "ANTHROPIC_API_KEY": "k" * 30,
+        "GEMINI_API_KEY": planted("AIza{}"),
+        "ANTHROPIC_API_KEY": planted(),
         "SCALIX_GOOGLE_BASE_URL": f"{place.provider.base_url}/google",
         "SCALIX_ANTHROPIC_BASE_URL": f"{place.provider.base_url}/anthropic",
     }

@@ -10,6 +10,7 @@ import pytest
 
 from tests.host import Host, memory_host
 from tests.installation import Installation, installation
+from tests.planted import planted
 from tests.providers.server import Answer
 from tests.providers.streams import anthropic_stream, gemini_stream, openai_chat_stream
 
@@ -33,7 +34,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Installation]:
 def environment(place: Installation) -> dict[str, str]:
     vendors = {"ANTHROPIC": "anthropic", "GOOGLE": "google", "OPENROUTER": "openrouter"}
     bases = {f"SCALIX_{name}_BASE_URL": f"{place.provider.base_url}/{path}" for name, path in vendors.items()}
-    return {f"{name}_API_KEY": "k" * 30 for name in ("ANTHROPIC", "GEMINI", "OPENROUTER")} | bases
+    return {f"{name}_API_KEY": planted() for name in ("ANTHROPIC", "GEMINI", "OPENROUTER")} | bases
 
 
 async def ask(host: Host, place: Installation) -> dict[str, Any]:

@@ -9,12 +9,13 @@ import pytest
 
 from tests.host import process_host
 from tests.installation import Installation, installation
+from tests.planted import planted
 from tests.providers.server import Answer, Pause
 from tests.providers.streams import anthropic_stream, gemini_stream, openai_chat_stream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
-KEY = "sk-" + "k" * 30
+KEY = planted()
 USAGE = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
 
 

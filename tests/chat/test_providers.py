@@ -10,6 +10,7 @@ import pytest
 
 from tests.host import memory_host
 from tests.installation import Installation, installation
+from tests.planted import planted
 from tests.providers.server import Answer
 from tests.providers.streams import (
     anthropic_stream,
@@ -21,7 +22,7 @@ from tests.providers.streams import (
 
 pytestmark = pytest.mark.anyio
 
-KEY = "sk-" + "k" * 30
+KEY = planted()
 PATCH = {"capabilities": {"chunks": "patch"}}
 ENVIRONMENT = {
     "openai": "OPENAI_API_KEY",

@@ -18,6 +18,7 @@ from sidecar.store.database import Database
 from tests.app_database import insert_app, insert_message, insert_prompt, rows, write_lock
 from tests.host import Json, RpcError, memory_host, process_host
 from tests.installation import Installation, installation
+from tests.planted import planted
 from tests.providers.server import Answer, Drop, Pause
 from tests.providers.streams import openai_chat_stream
 
@@ -337,7 +338,7 @@ async def test_a_prompt_that_cannot_fit_is_told_before_it_is_sent(place: Install
         (place.app_folder / f"{number}.ts").write_text("x" * 1_000_000)
     chat = place.chat()
     params = place.stream_params(chat, model={"provider": "openai", "name": "o3-mini"})
-    async with memory_host(place.folder, {"OPENAI_API_KEY": "sk-" + "x" * 20}, **PATCH) as host:
+    async with memory_host(place.folder, {"OPENAI_API_KEY": planted()}, **PATCH) as host:
         assert await host.request("chat:stream", params) == "error"
         (error,) = host.terminals(chat)
     assert error["code"] == "CONTEXT_LENGTH_EXCEEDED"

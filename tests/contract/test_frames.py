@@ -16,6 +16,7 @@ from protocol.methods import Direction, methods
 from tests.host import Host, RpcError, memory_host
 from tests.installation import MODEL as MODEL_REF
 from tests.installation import Installation, installation
+from tests.planted import planted
 from tests.providers.server import Answer
 
 pytestmark = pytest.mark.anyio
@@ -167,7 +168,7 @@ async def test_settings_and_switches_answer_what_the_contract_says(place: Instal
         await client.ask("get-user-settings")
         await client.ask("settings:migrate", {"dryRun": True})
         await client.ask("settings:migrate")
-        await client.ask("set-user-settings", {"providerSettings": {"openai": {"apiKey": {"value": "sk-contract"}}}})
+        await client.ask("set-user-settings", {"providerSettings": {"openai": {"apiKey": {"value": planted()}}}})
         await client.ask("features:set", {"rolloutPercent": 50})
         await client.ask("features:get")
         assert client.check_what_was_told() >= {"host:encrypt-secrets", "settings:migrated"}

@@ -24,11 +24,12 @@ import pytest
 from tests.frozen.binaries import ONE_FILE, ROOT, needs_binaries
 from tests.host import TIMEOUT_S, ProcessHost, clean_environment, process_host
 from tests.installation import Installation, installation
+from tests.planted import planted
 from tests.providers.server import Answer, Pause
 from tests.providers.streams import anthropic_stream, openai_chat_stream
 
 PATCH = {"capabilities": {"chunks": "patch"}}
-KEY = "sk-ant-" + "k" * 30
+KEY = planted("sk-ant-{}0123456789")
 
 pytestmark = [pytest.mark.anyio, *needs_binaries]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

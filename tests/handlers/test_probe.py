@@ -14,11 +14,12 @@ from sidecar.engines.base import Target
 from sidecar.routing.probe import Door, probe
 from tests.host import memory_host
 from tests.installation import Installation, installation
+from tests.planted import planted
 from tests.providers.server import Answer
 
 pytestmark = pytest.mark.anyio
 
-KEY = "sk-" + "k" * 30
+KEY = planted()
 PATCH = {"capabilities": {"chunks": "patch"}}
 KEYS = {
     "OPENAI_API_KEY": KEY,

@@ -10,6 +10,7 @@ import pytest
 from tests.app_database import execute, insert_model, rows
 from tests.host import RpcError, memory_host
 from tests.installation import Installation, installation
+from tests.planted import planted
 from tests.providers.server import Answer
 from tests.providers.streams import openai_chat_stream
 
@@ -44,7 +45,7 @@ async def test_the_free_tier_ends_with_the_upgrade_prompt(place: Installation) -
     place.provider.answer("/proxy/v1/chat/completions", Answer.stream(openai_chat_stream(["ok"])))
     environment = {
         "LITE_LLM_BASE_URL": f"{place.provider.base_url}/proxy",
-        "LITE_LLM_MASTER_KEY": "sk-master-" + "m" * 20,
+        "LITE_LLM_MASTER_KEY": planted("sk-master-{}"),
         "SCALIX_FREE_REQUESTS_PER_DAY": "1",
     }
     chat = place.chat()
@@ -124,7 +125,7 @@ async def test_analytics_tell_what_happened_and_can_be_forgotten(place: Installa
 
 
 async def test_without_data_the_recommendation_is_the_apps_own_order(place: Installation) -> None:
-    keys = {"GEMINI_API_KEY": "k" * 30, "ANTHROPIC_API_KEY": "k" * 30}
+    keys = {"GEMINI_API_KEY": planted("AIza{}"), "ANTHROPIC_API_KEY": planted()}
     async with memory_host(place.folder, keys, **PATCH) as host:
         advice = await host.request("models:recommend", {"prompt": "hi"})
         nothing = await host.request("models:recommend", {"needs": ["vision"]})
@@ -155,7 +156,9 @@ async def test_what_was_measured_before_a_restart_still_counts(place: Installati
 async def test_a_recommendation_for_a_chat_counts_what_the_chat_would_send(place: Installation) -> None:
     chat = place.chat()
     (place.app_folder / "big.ts").write_text("const x = 1;\n" * 50_000)
-    async with memory_host(place.folder, {"ANTHROPIC_API_KEY": "k" * 30, "GEMINI_API_KEY": "k" * 30}, **PATCH) as host:
+    async with memory_host(
+        place.folder, {"ANTHROPIC_API_KEY": planted(), "GEMINI_API_KEY": planted("AIza{}")}, **PATCH
+    ) as host:
         small = await host.request("models:recommend", {"prompt": "hi"})
         large = await host.request("models:recommend", {"chatId": chat, "prompt": "hi"})
         with pytest.raises(RpcError) as caught:

@@ -15,6 +15,7 @@ from sidecar.settings.file import Step, no_step
 from sidecar.settings.secrets import SecretsBridge
 from sidecar.settings.store import SettingsStore
 from sidecar.store.database import Database
+from tests import planted
 from tests.app_database import create_app_database, rows
 
 
@@ -69,6 +70,7 @@ class Installation:
         self.path = folder / "sqlite.db"
         self.file = folder / "user-settings.json"
         self.host = Host()
+        planted.in_use()
         if database:
             create_app_database(self.path)
 

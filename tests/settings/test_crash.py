@@ -13,6 +13,7 @@ import anyio.to_thread
 import pytest
 
 from sidecar.settings.schema import defaults
+from tests.planted import planted
 from tests.settings.desktop_app import DesktopApp
 from tests.settings.fuse import Fuse, Killed
 from tests.settings.installation import Host, Installation, ciphertexts
@@ -21,15 +22,15 @@ from tests.settings.killed_at import CANNOT_TRACE
 START: dict[str, Any] = {
     "selectedModel": {"name": "gpt-5", "provider": "openai"},
     "providerSettings": {
-        "openai": {"apiKey": Host.seal("o")},
-        "custom::x": {"apiKey": Host.seal("x"), "ofTomorrow": 1},
+        "openai": {"apiKey": Host.seal(planted("o-{}"))},
+        "custom::x": {"apiKey": Host.seal(planted("x-{}")), "ofTomorrow": 1},
     },
-    "githubAccessToken": Host.seal("g"),
-    "neon": {"accessToken": Host.seal("n")},
+    "githubAccessToken": Host.seal(planted("g-{}")),
+    "neon": {"accessToken": Host.seal(planted("n-{}"))},
     "telemetryUserId": "me",
-    "ofANewerBuild": {"deep": [1.0, {"a": Host.seal("u")}]},
+    "ofANewerBuild": {"deep": [1.0, {"a": Host.seal(planted("u-{}"))}]},
 }
-SECRETS = {Host.seal(name)["value"] for name in "oxgnu"}
+SECRETS = {Host.seal(planted(f"{name}-{{}}"))["value"] for name in "oxgnu"}
 
 
 async def migrate(installation: Installation, fuse: Fuse) -> bool:

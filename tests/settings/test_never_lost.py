@@ -30,6 +30,7 @@ from sidecar.settings.secrets import SecretsBridge
 from sidecar.settings.store import RETRY_AFTER_S, SettingsStore
 from sidecar.store.database import Database
 from tests.app_database import create_app_database, rows
+from tests.planted import leaks_in_folder, planted
 from tests.settings.desktop_app import SEALED, DesktopApp, Json, Keychain, reading
 from tests.settings.fuse import Fuse, Killed
 
@@ -52,7 +53,7 @@ def provider(name: str) -> Path_:
 
 
 _fresh = itertools.count()
-SECRET = st.builds(lambda: f"key-{next(_fresh)}")
+SECRET = st.builds(lambda: planted(f"key-{next(_fresh)}-{{}}"))
 SCALARS: Mapping[str, st.SearchStrategy[Any]] = {
     "lastShownReleaseNotesVersion": st.sampled_from("123"),
     "selectedChatMode": st.sampled_from(["build", "ask"]),
@@ -228,6 +229,7 @@ class Settings(RuleBasedStateMachine):
         try:
             if hasattr(self, "must") and sys.exc_info()[0] is None:
                 self.everybody_is_right()
+                assert not list(leaks_in_folder(Path(self._folder.name)))
         finally:
             for sidecar in self.sidecars:
                 self._runner.run(sidecar.database.aclose())
@@ -240,11 +242,11 @@ class Settings(RuleBasedStateMachine):
     def start(self, github: bool, providers: bool, migrated: bool) -> None:
         settings = dict(START)
         if github:
-            settings["githubAccessToken"] = self.place.keychain.seal("key-github")
+            settings["githubAccessToken"] = self.place.keychain.seal(planted("key-github-{}"))
         if providers:
             settings["providerSettings"] = {
-                "openai": {"apiKey": self.place.keychain.seal("key-openai"), "ofTomorrow": 1},
-                "custom::x": {"apiKey": {"value": "key-plain", "encryptionType": "plaintext"}},
+                "openai": {"apiKey": self.place.keychain.seal(planted("key-openai-{}")), "ofTomorrow": 1},
+                "custom::x": {"apiKey": {"value": planted("key-plain-{}"), "encryptionType": "plaintext"}},
             }
         self.place.file.write_text(json.dumps(settings, indent=2), encoding="utf-8")
         self.must = Remembered(settings)
