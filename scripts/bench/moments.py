@@ -80,10 +80,11 @@ def settings(run: Run) -> Section:
     section = Section(
         "settings",
         "Settings and models",
-        "From writing the request to having read the answer; 1,000 keys in the settings, 200 custom models.",
+        "From writing the request to having read the answer; 1,000 keys in the settings and 1,000 providers with a "
+        "secret each, 200 custom models.",
     )
     cases = {
-        "get-user-settings, 1,000 keys": ("get-user-settings", Target(5, "below 5 ms")),
+        "get-user-settings, 1,000 keys and 1,000 secrets": ("get-user-settings", Target(5, "below 5 ms")),
         "get-language-models-by-providers, 200 custom models": (
             "get-language-models-by-providers",
             Target(10, "below 10 ms"),

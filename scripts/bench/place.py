@@ -56,8 +56,12 @@ class Place:
                 insert_model(connection, "custom::bench", f"bench-model-{number}", display_name=f"Model {number}")
 
     def settings(self, count: int) -> None:
-        """A settings file of so many keys."""
-        values = {f"key{number}": {"on": True, "value": number} for number in range(count)}
+        """A settings file of so many keys, and as many providers with a secret each."""
+        secrets = {f"custom::{number}": {"apiKey": {"value": f"sk-bench-{number:08d}"}} for number in range(count)}
+        values = {
+            "providerSettings": secrets,
+            **{f"key{number}": {"on": True, "value": number} for number in range(count)},
+        }
         (self.folder / "user-settings.json").write_text(json.dumps(values))
 
     @contextlib.contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar.errors import ValidationFailed
+from sidecar.errors import InvalidParams
 from sidecar.settings.document import Document, patched, text_of, value_of
 from sidecar.settings.schema import APP_MEMBERS, KEYS, OWN_KEYS, problems_of, secret_places
 from sidecar.settings.secrets import Vault
@@ -24,7 +24,7 @@ class SettingsPatch:
 
 
 def checked_change(partial: Mapping[str, Any]) -> SettingsPatch:
-    """Validate a partial. Raises ``ValidationFailed`` naming the field; keys nobody knows are let through."""
+    """Validate a partial. Raises ``InvalidParams`` naming the field; keys nobody knows are let through."""
     values: dict[str, Any] = {}
     removed: set[tuple[str, ...]] = set()
     for key, value in partial.items():
@@ -34,7 +34,7 @@ def checked_change(partial: Mapping[str, Any]) -> SettingsPatch:
             continue
         values[key] = _without_nulls(value, (key,), removed) if _is_container(key) else value
         for problem in problems_of(key, values[key]):
-            raise ValidationFailed(f"Failed to write settings: {problem}: {problem.reason}", path=str(problem))
+            raise InvalidParams(f"Failed to write settings: {problem}: {problem.reason}", path=str(problem))
         _writable(key, values[key])
     return SettingsPatch(values, frozenset(removed))
 
@@ -61,9 +61,7 @@ def _writable(key: str, value: Any) -> None:
         key.encode()
         text_of(value)
     except (ValueError, TypeError, RecursionError) as error:
-        raise ValidationFailed(
-            f"Failed to write settings: {key!a} cannot be written as JSON.", path=ascii(key)
-        ) from error
+        raise InvalidParams(f"Failed to write settings: {key!a} cannot be written as JSON.", path=ascii(key)) from error
 
 
 def apply_change(document: Document, change: SettingsPatch, vault: Vault) -> Document:

@@ -48,7 +48,7 @@ Stamp: TypeAlias = tuple[int, int, int] | None
 
 
 REFUSED: Final = (-1, -1, -1)
-"""The stamp of a file the system does not let us look at."""
+"""The stamp of a file the system does not let us look at, and of what is no file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,8 @@ class SettingsFile:
             return None
         except OSError:
             return REFUSED
+        if not stat.S_ISREG(found.st_mode):  # opening a named pipe would wait for ever
+            return REFUSED
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
     def unchanged(self, known: FileText) -> FileText | None:
@@ -130,6 +132,8 @@ class SettingsFile:
         stamp, looked_at = self.stamp(), _now_ms()
         if stamp is None:
             return MISSING
+        if stamp == REFUSED:
+            return FileText(stamp, None, None)
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:

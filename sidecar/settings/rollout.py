@@ -58,6 +58,18 @@ def features_in(values: Mapping[str, Any]) -> Features:
     return Features(**found)
 
 
+def effective(features: Features, environ: Mapping[str, str]) -> Features:
+    """``features`` with ``lite_llm`` as the environment wants it, where it wants anything (protocol page 9)."""
+    override = _override(environ)
+    return features if override is None else msgspec.structs.replace(features, lite_llm=override)
+
+
+def _override(environ: Mapping[str, str]) -> bool | None:
+    """``LITE_LLM_ENABLED``: ``false`` switches off, any other value on; None when it is not set."""
+    value = environ.get("LITE_LLM_ENABLED", "").strip().lower()
+    return None if not value else value != "false"
+
+
 def settings_change(params: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """``features:set`` params as a change of the settings in ``values``. Raises ``InvalidParams``."""
     change: dict[str, Any] = {}
@@ -91,10 +103,10 @@ def check_enabled(features: Features, user_id: str, environ: Mapping[str, str]) 
 
     ``LITE_LLM_ENABLED`` overrides: ``false`` switches off, any other value on (protocol page 9).
     """
-    override = environ.get("LITE_LLM_ENABLED", "").strip().lower()
+    override = _override(environ)
+    if override is False:
+        raise FeatureDisabled("The LiteLLM path is switched off by LITE_LLM_ENABLED=false.")
     if override:
-        if override == "false":
-            raise FeatureDisabled("The LiteLLM path is switched off by LITE_LLM_ENABLED=false.")
         return
     if not features.lite_llm:
         raise FeatureDisabled("The LiteLLM path is switched off in the settings.")

@@ -17,7 +17,7 @@ import anyio
 
 from sidecar.errors import SecretLocked, SidecarError
 from sidecar.secret import SecretText
-from sidecar.settings.schema import Located, secret_places
+from sidecar.settings.schema import SECRET_FIELDS, Located, secret_places
 
 PLAINTEXT: Final = "plaintext"
 RETRY_AFTER_S: Final = 5.0
@@ -94,6 +94,8 @@ class Vault:
         fails to: then nothing is to be written.
         """
         result = copy.deepcopy(dict(partial))
+        if self._bridge is not None:
+            _put_in_envelopes(result, current)
         now = dict(secret_places(current))
         fresh: list[tuple[Located, dict[str, Any]]] = []
         for place, envelope in secret_places(result):
@@ -160,6 +162,18 @@ class Vault:
     def _remember(self, sealed: _Sealed, plaintext: str) -> None:
         self._opened[sealed] = SecretText(plaintext.strip())
         self._failed.pop(sealed, None)
+
+
+def _put_in_envelopes(partial: dict[str, Any], current: Mapping[str, Any]) -> None:
+    """A new secret given as bare text, where the schema lets that pass, gets an envelope: it is to be sealed too."""
+    for key, fields in SECRET_FIELDS.items():
+        container, before = partial.get(key), current.get(key)
+        if not isinstance(container, dict):
+            continue
+        for field in fields:
+            text = container.get(field)
+            if isinstance(text, str) and text != (before.get(field) if isinstance(before, dict) else None):
+                container[field] = {"value": text}
 
 
 def _sealed(envelope: Mapping[str, Any]) -> _Sealed | None:

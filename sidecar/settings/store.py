@@ -28,7 +28,15 @@ from sidecar.settings.change import SettingsPatch, apply_change, checked_change
 from sidecar.settings.document import Document, text_of, value_of
 from sidecar.settings.file import Step, no_step
 from sidecar.settings.migrate import MigrationReport
-from sidecar.settings.rollout import FEATURES_KEY, PERCENT_KEY, Features, check_enabled, features_in, settings_change
+from sidecar.settings.rollout import (
+    FEATURES_KEY,
+    PERCENT_KEY,
+    Features,
+    check_enabled,
+    effective,
+    features_in,
+    settings_change,
+)
 from sidecar.settings.schema import defaults, fitting, in_schema_order, secret_places
 from sidecar.settings.secrets import SecretsBridge, Vault
 from sidecar.settings.sides import Edit, SettingsNotWritten, Sides, Snapshot
@@ -184,7 +192,7 @@ class SettingsStore:
 
         A key given as null is removed. A secret that is locked survives being left out of its container, which the
         host sends whole without having seen it; an explicit null removes it too.
-        Raises ``ValidationFailed`` (a value of the schema is wrong), ``SecretLocked`` (the host could not encrypt),
+        Raises ``InvalidParams`` (a value of the schema is wrong), ``SecretLocked`` (the host could not encrypt),
         ``SettingsUnreadable`` (nothing to merge with) and ``SettingsNotWritten``; then nothing has changed.
         """
         change = await anyio.to_thread.run_sync(checked_change, partial)
@@ -261,7 +269,7 @@ class SettingsStore:
         return await self.features()
 
     async def rollout(self) -> tuple[Features, FeatureDisabled | None]:
-        """The switches, and why this user is served by the app's old path; None for one whom the sidecar serves.
+        """The switches that count, and why the app's old path serves this user; None for one whom the sidecar serves.
 
         Fit for the answer to ``initialize``: no validation, no secrets, and a locked database is not waited for.
         """
@@ -271,8 +279,8 @@ class SettingsStore:
         try:
             check_enabled(features, user_id if isinstance(user_id, str) else self._identity, self._environ)
         except FeatureDisabled as error:
-            return features, error
-        return features, None
+            return effective(features, self._environ), error
+        return effective(features, self._environ), None
 
     async def _document(self) -> Document:
         """The settings unvalidated; the file's alone when the database is locked for longer than the host waits."""

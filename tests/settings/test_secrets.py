@@ -91,6 +91,14 @@ async def test_a_host_that_cannot_encrypt_stops_the_write() -> None:
     assert "very-secret" not in str(caught.value) + json.dumps(caught.value.data())
 
 
+async def test_a_new_secret_given_as_bare_text_is_sealed_and_an_old_one_stays_as_it_is() -> None:
+    host = Host()
+    partial = {"aws": {"accessKeyId": "AKIA-new", "secretAccessKey": "old", "region": "eu"}}
+    sealed = await Vault(host.bridge()).seal(partial, {"aws": {"accessKeyId": "AKIA-old", "secretAccessKey": "old"}})
+    assert sealed == {"aws": {"accessKeyId": host.seal("AKIA-new"), "secretAccessKey": "old", "region": "eu"}}
+    assert await Vault(None).seal(partial, {}) == partial
+
+
 async def test_an_empty_secret_is_not_sent_to_the_host() -> None:
     host = Host()
     sealed = await Vault(host.bridge()).seal(settings(a={"value": "  "}), {})

@@ -380,6 +380,23 @@ async def test_a_damaged_file_is_kept_reported_and_never_replaced_by_defaults(in
     assert copy.read_bytes() == broken
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
+@pytest.mark.parametrize("what", ["a folder", "a pipe", "a link to itself"])
+async def test_what_is_no_file_is_told_and_left_alone(installation: Installation, what: str) -> None:
+    make: Any = {
+        "a folder": installation.file.mkdir,
+        "a pipe": lambda: os.mkfifo(installation.file),
+        "a link to itself": lambda: installation.file.symlink_to(installation.file.name),
+    }[what]
+    make()
+    async with installation.store() as store:
+        assert "cannot be read" in (await store.load()).warnings[0]
+        for attempt in (store.get_for_host(), store.set({"hasRunBefore": True}), store.migrate()):
+            with pytest.raises(SettingsUnreadable, match="cannot be read"):
+                await attempt
+    assert not installation.file.is_file()
+
+
 async def test_a_file_damaged_after_the_migration_is_kept_and_the_table_stands_in(installation: Installation) -> None:
     installation.write_file(FULL)
     async with installation.store() as store:
