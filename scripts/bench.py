@@ -34,7 +34,7 @@ from sidecar import __version__  # noqa: E402
 MEASUREMENTS: dict[str, Callable[[Run, dict[str, str]], list[Section]]] = {
     "start": lambda run, _: [start.measure(run)],
     "stream": stream.measure,
-    "growth": lambda run, _: [lasting.growth(run)],
+    "growth": lambda run, _: lasting.growth(run),
     "backpressure": lambda run, _: [lasting.backpressure(run)],
     "cancel": lambda run, _: [moments.cancel(run)],
     "faults": lambda run, _: [faults.measure(run)],

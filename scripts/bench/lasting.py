@@ -24,14 +24,20 @@ PACE_MS: Final = 10
 # --- growth --------------------------------------------------------------------------------------------------------
 
 
-def growth(run: Run) -> Section:
+def growth(run: Run) -> list[Section]:
     """Cost per delta in short and long answers, and bytes on the wire."""
     section = Section(
         "growth",
         "Long answers",
         "CPU per delta averaged over an answer that comes as fast as it can, and of its last 300 one by one (10 ms "
-        "apart, a patch each). Bytes on the wire of those 300; the app's full arrays for the whole answer.",
-        chart="none",
+        "apart, a patch each).",
+        chart="lines",
+    )
+    bytes_ = Section(
+        "bytes",
+        "Bytes on the wire",
+        "Of the last 300 deltas of those answers, a patch each; and of whole answers, what the app sends for them: an "
+        "array of all messages with every delta.",
     )
     sizes = SIZES[:2] if run.quick else SIZES
     whole: dict[int, list[float]] = {size: [] for size in sizes}
@@ -59,13 +65,13 @@ def growth(run: Run) -> Section:
         section.add(f"{size:,}", "whole answer, unpaced", "µs CPU per delta", whole[size], target)
         target = Target(1.3 * first_deep, words) if longest else None
         section.add(f"{size:,}", "its last 300, one by one", "µs CPU per delta", deep[size], target)
-    section.add(
+    bytes_.add(
         "bytes / (3 x text + 200 per patch)", "sidecar", "x", wire, Target(1.0, "at most 1", worst=True)
     )  # fmt: skip
-    section.add("bytes per patch of one delta", "sidecar", "bytes", sizes_of_patches)
+    bytes_.add("bytes per patch of one delta", "sidecar", "bytes", sizes_of_patches)
     for size in sizes:
-        section.add(f"full arrays / our bytes, {size:,} deltas", "the app", "x", full[size])
-    return section
+        bytes_.add(f"full arrays / our bytes, {size:,} deltas", "the app", "x", full[size])
+    return [section, bytes_]
 
 
 def fast(run: Run, where: Place, host: SidecarHost, deltas: int) -> float:

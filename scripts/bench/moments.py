@@ -16,6 +16,7 @@ from scripts.bench.run import Run
 from scripts.bench.start import BUILDS, program
 
 MODEL: Final = MODELS["openai-chat"]
+LIMITS_MB: Final = {"onefile": 60.0, "onedir": 105.0}
 
 
 def cancel(run: Run) -> Section:
@@ -118,7 +119,9 @@ def sizes(_: Run) -> Section:
             section.skipped.append(f"{name}: not built (python3 scripts/dev.py freeze)")
             continue
         files = [program(path)] if name == "onefile" else [f for f in path.parent.rglob("*") if f.is_file()]
-        section.add(name, "sidecar", "MB", [sum(size_of(file) for file in files) / 1e6])
+        limit = LIMITS_MB[name]
+        size = sum(size_of(file) for file in files) / 1e6
+        section.add(name, "sidecar", "MB", [size], Target(limit, f"at most {limit:.0f} MB"))
     return section
 
 

@@ -1,7 +1,7 @@
 """Runtime hook: the index of the frozen modules holds only those that a sidecar without litellm may ask for.
 
-PyInstaller keeps the archive's whole index in memory: 5,200 entries, of which 3,900 are litellm's and the OpenAI
-package's. They are read again when the first of these is looked for.
+PyInstaller keeps the archive's whole index in memory: 5,200 entries, of which most are litellm's and what comes with
+it. They are read again when the first of these is looked for.
 
 Runs before the program: as little as possible, no output.
 """
@@ -9,8 +9,13 @@ Runs before the program: as little as possible, no output.
 import sys
 from typing import Any
 
-RARE = frozenset({"litellm", "openai"})
-"""Packages that most sidecars never import, and that have very many modules."""
+RARE = frozenset(
+    [
+        *("litellm", "openai", "pydantic", "pydantic_settings", "httpx", "httpcore", "requests", "urllib3", "jinja2"),
+        *("yaml", "jsonschema", "dateutil", "multiprocessing", "rich", "pygments", "markdown_it", "typer", "click"),
+    ]
+)
+"""Packages with many modules that come with litellm, or are for the commands that people use."""
 
 
 class CompactIndex(dict[str, Any]):
