@@ -246,7 +246,7 @@ async def test_memory_stays_small_until_litellm_is_needed(binary: Path, temporar
     assert after_a_chat < 52_000_000  # docs/packaging.md says what is in it
 
 
-async def test_only_what_the_handshake_needs_is_unpacked_at_the_start(temporary: Path, tmp_path: Path) -> None:
+async def test_only_what_a_first_chat_needs_is_unpacked_at_the_start(temporary: Path, tmp_path: Path) -> None:
     async with process_host(tmp_path, environment(temporary), command=[str(ONE_FILE)]) as host:
         await host.initialize()
         (folder,) = unpacked(temporary)
