@@ -245,7 +245,8 @@ async def test_a_folder_with_too_many_files_is_cut_and_told(place: Installation)
     ("content", "shown"),
     [
         (b"Say caf\xe9.", "Say caf\ufffd."),
-        (b"\xff\xfeS\x00a\x00y\x00", "S"),
+        ("\ufeffSay 😀.".encode("utf-16-le"), "Say 😀."),
+        ("\ufeffSay 😀.".encode("utf-16-be") + b"\x00", "Say 😀.\ufffd"),
         (b"\x80\x81\x82", "\ufffd\ufffd\ufffd"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from typing import Final
@@ -53,8 +54,12 @@ def read_regular(path: str | os.PathLike[str], limit: int) -> tuple[bytes, os.st
 
 
 def decode(data: bytes) -> tuple[str, bool]:
-    """``data`` as UTF-8 text, and whether it was valid; what is not valid becomes U+FFFD, as Node does it."""
+    """``data`` as UTF-8 text, and whether it was valid; what is not valid becomes U+FFFD, as Node does it.
+
+    Except for UTF-16 that says so (Windows' "Unicode", PowerShell's ``>``): as UTF-8 nothing of it could be read.
+    """
     try:
         return data.decode("utf-8"), True
     except UnicodeDecodeError:
-        return data.decode("utf-8", "replace"), False
+        is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return data.decode("utf-16" if is_utf16 else "utf-8", "replace"), False
