@@ -40,6 +40,9 @@ from sidecar.store.limits import (
 
 T = TypeVar("T")
 
+_Decision = tuple[Tally, Tally]
+"""What is stored of today, and that with what this process has not written down yet."""
+
 Tier = Literal["free", "pro"]
 
 FREE_REQUESTS_PER_DAY: Final = 50
@@ -187,7 +190,7 @@ class TierLimiter:
         ``estimated_tokens`` counts against parallel calls until the real figure is known. Raises ``ProviderError``
         (RATE_LIMIT_EXCEEDED, scope ``tier``) when the day's requests or tokens are used up. What Scalix does not pay
         for, or does not limit, is never refused and does not wait for the database. Where there is a limit, the place
-        is taken in a transaction, whose commit nobody waits for: until then it holds the lock.
+        is taken in a transaction, and nobody waits until it is written: from its beginning on it holds the lock.
         """
         now = int(self._clock())
         row = LimitRow(str(uuid.uuid4()), day_of(now), is_paid(target), max(0, estimated_tokens), False, now)
@@ -203,17 +206,18 @@ class TierLimiter:
 
         pending = dict(self._pending)
 
-        def work(connection: sqlite3.Connection) -> tuple[Tally, Tally]:
-            create_limit_tables(connection)
+        def work(connection: sqlite3.Connection, decided: Callable[[_Decision], None]) -> _Decision:
             stored = stored_tally(connection, now, {*pending, row.id})
             tally = plus(stored, pending.values(), now)
+            decided((stored, tally))
             if fits(tally):
+                create_limit_tables(connection)
                 save_rows(connection, [row])
             return stored, tally
 
         warning = None
         try:
-            stored, tally = await self._begun(work)
+            stored, tally = await self._decided(work)
             if pending.keys() <= self._pending.keys():
                 self._known = (day_of(now), stored)
         except StoreError as error:
@@ -295,11 +299,11 @@ class TierLimiter:
             return await database.write(work)
         raise _busy()
 
-    async def _begun(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What ``work`` returned, as soon as it has: not committed yet."""
+    async def _decided(self, work: Callable[[sqlite3.Connection, Callable[[_Decision], None]], _Decision]) -> _Decision:
+        """What ``work`` decided, not written down yet."""
         database = self._reachable()
         with anyio.move_on_after(DATABASE_WAIT_S):
-            return await database.begin_write(work).value()
+            return await database.begin_decision(work).value()
         raise _busy()
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:

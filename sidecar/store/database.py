@@ -119,6 +119,17 @@ class Database:
         self._worker("write").put(Job(work, self._busy_timeout_ms, done, early))
         return Writing(early, done)
 
+    def begin_decision(self, work: Callable[[sqlite3.Connection, Callable[[T], None]], T]) -> Writing[T]:
+        """``begin_write`` whose ``work`` says its value itself, by calling its second argument, as soon as it is known.
+
+        From the beginning of the transaction on nobody else can write, so a decision holds before it is written down.
+        """
+        early: Outcome[T] = Outcome()
+        done: Outcome[T] = Outcome()
+        job = Job(lambda connection: work(connection, early.settle), self._busy_timeout_ms, done, early)
+        self._worker("write").put(job)
+        return Writing(early, done)
+
     async def status(self) -> DatabaseStatus:
         """Whether the database is there, its schema version, and whether this build may write it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -41,6 +42,35 @@ async def test_a_write_is_one_transaction(database: Database) -> None:
     assert rows(database.path, "SELECT * FROM apps") == []
     await database.write(add_app)
     assert len(rows(database.path, "SELECT * FROM apps")) == 1
+
+
+async def test_a_decision_is_known_before_it_is_written_and_keeps_others_out(database: Database) -> None:
+    written_down = threading.Event()
+
+    def decide(connection: sqlite3.Connection, decided: Callable[[str], None]) -> str:
+        decided("taken")
+        assert written_down.wait(10)
+        add_app(connection)
+        return "not what was decided"
+
+    writing = database.begin_decision(decide)
+    assert await writing.value() == "taken"
+    other = sqlite3.connect(database.path, isolation_level=None, timeout=0)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    other.close()
+    written_down.set()
+    await writing.committed()
+    assert len(rows(database.path, "SELECT * FROM apps")) == 1
+
+
+async def test_a_decision_that_cannot_be_made_is_an_error(database: Database) -> None:
+    def fail(connection: sqlite3.Connection, _: Callable[[str], None]) -> str:
+        connection.execute("SELECT * FROM nowhere")
+        return "never"
+
+    with pytest.raises(DatabaseUnreadable):
+        await database.begin_decision(fail).value()
 
 
 async def test_a_value_is_known_before_it_is_on_the_disk(database: Database) -> None:
