@@ -179,6 +179,7 @@ class Application:
         self.host_process_id = params.process_id
         self.host_side.capabilities = params.capabilities or HostCapabilities()
         given = params.paths or Paths()
+        _check_paths(given)
         paths = app_paths(
             self._environ,
             user_data=given.user_data or self._user_data,
@@ -409,6 +410,17 @@ class Services:
             version=__version__,
             test_build=self._test_build,
         )
+
+
+def _check_paths(given: Paths) -> None:
+    """Raises ``InvalidParams`` for what cannot be a path on any system, naming it."""
+    for name, path in msgspec.to_builtins(given).items():
+        try:
+            usable = path is None or "\0" not in os.fspath(Path(path).expanduser())
+        except RuntimeError:  # the home folder of a user whom nobody knows
+            usable = False
+        if not usable:
+            raise InvalidParams(f"Invalid params (paths.{name}): this cannot be a path.", path=f"paths.{name}")
 
 
 _STARTED_AT: Final = int(time.time())

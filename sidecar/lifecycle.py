@@ -23,6 +23,7 @@ GRACE_S: Final = 2.0
 FINISH_S: Final = 1.0
 """Of that, what requests other than streams have to finish in."""
 PARENT_POLL_S: Final = 1.0
+LARGEST_PID: Final = 2**32 - 1 if sys.platform == "win32" else 2**31 - 1
 
 
 _until_exit = ExitStack()
@@ -118,19 +119,23 @@ async def wait_for_parent_to_vanish(process_id: Callable[[], int | None]) -> Non
 
 
 async def wait_for_signal() -> None:
-    """Return at the first SIGTERM or SIGINT: a polite kill ends like the end of input, with everything saved.
+    """Return at the first SIGTERM, SIGINT or SIGHUP: a polite kill ends like the end of input, with everything saved.
 
+    A hang-up that was ignored when we were started (``nohup``) stays ignored.
     Call once per process. Further signals are swallowed: a signal to the whole process group arrives twice, the second
     time forwarded by the one-file bootloader, and must not cut the saving short.
     """
     if sys.platform == "win32":
         await anyio.sleep_forever()
-    await anext(_until_exit.enter_context(anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT)))
+    polite = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        polite.append(signal.SIGHUP)
+    await anext(_until_exit.enter_context(anyio.open_signal_receiver(*polite)))
 
 
 def process_alive(pid: int) -> bool:
     """Whether a process with this pid exists."""
-    if pid <= 0:
+    if not 0 < pid <= LARGEST_PID:
         return False
     if sys.platform == "win32":
         return _windows_process_alive(pid)

@@ -10,11 +10,14 @@ The races it settles:
 * *cancel against start*: the scope exists before the task first runs; cancelled then, the handler never starts.
 * *shutdown against running requests*: they are cancelled and waited for before ``shutdown`` is answered, so every
   stream has saved its text and sent its terminal event by then.
+* *shutdown against what was sent with it*: the gate falls as the message is read, not when its task runs, so that what
+  follows in the same write is refused, and an ``exit`` there is one after a shutdown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -75,6 +78,8 @@ class Dispatcher:
         self._on_answered_initialize = on_answered_initialize
         self._gate = Gate.CLOSED
         self._in_flight: dict[RequestId, anyio.CancelScope] = {}
+        self._shutdowns: set[RequestId] = set()
+        """Those of them that wait for all the others."""
         self._settled = anyio.Event()
         self._gate_moved = anyio.Event()
         self.exit_requested = anyio.Event()
@@ -107,16 +112,21 @@ class Dispatcher:
         if grace_s:
             await self._shutdown()
             with anyio.move_on_after(grace_s):
-                await self._all_settled()
+                await self._settled_but(self._shutdowns)
         self._gate = Gate.SHUT
-        await self._shutdown()
-        for scope in list(self._in_flight.values()):
-            scope.cancel()
-        await self._all_settled()
+        await self._stop_all_but(self._shutdowns)
+        await self._settled_but(frozenset())
 
-    async def _all_settled(self) -> None:
-        while self._in_flight:
-            self._settled = anyio.Event()
+    async def _stop_all_but(self, kept: AbstractSet[RequestId]) -> None:
+        await self._shutdown()
+        for identifier, scope in list(self._in_flight.items()):
+            if identifier not in kept:
+                scope.cancel()
+        await self._settled_but(kept)
+
+    async def _settled_but(self, kept: AbstractSet[RequestId]) -> None:
+        """Wait until nothing but ``kept`` is in flight."""
+        while self._in_flight.keys() - kept:
             await self._settled.wait()
 
     # --- messages ------------------------------------------------------------------------------------------------
@@ -169,6 +179,9 @@ class Dispatcher:
         self._in_flight[request.id] = scope
         if request.method == "initialize":
             self._gate = Gate.OPENING
+        elif request.method == "shutdown":
+            self._gate = Gate.SHUT
+            self._shutdowns.add(request.id)
         tasks.start_soon(self._run, request, scope, respond, name=request.method)
 
     def _refusal(self, request: Request) -> Failure | None:
@@ -201,11 +214,13 @@ class Dispatcher:
         finally:
             # One step of the loop: from here on the id is free and a late cancel finds nothing.
             del self._in_flight[request.id]
+            self._shutdowns.discard(request.id)
             if answer is not None:
                 respond(answer)
             if request.method == "initialize" and self._gate is Gate.OPENING:
                 self._opened(succeeded=isinstance(answer, Result))
             self._settled.set()
+            self._settled = anyio.Event()
 
     def _opened(self, *, succeeded: bool) -> None:
         self._gate = Gate.OPEN if succeeded else Gate.CLOSED
@@ -229,7 +244,7 @@ class Dispatcher:
         while self._gate is Gate.OPENING and method not in {"initialize", "shutdown", "exit"}:
             await self._gate_moved.wait()
         if method == "shutdown":
-            await self._stop_others(request.id)
+            await self._stop_all_but(self._shutdowns)
             return None
         if method == "exit":
             self.exit_requested.set()
@@ -240,13 +255,6 @@ class Dispatcher:
         if handler is None:
             raise _MethodNotFound(f"Method not found: {method}")
         return await handler(self._router.params(method, request.params))
-
-    async def _stop_others(self, own: RequestId) -> None:
-        scope = self._in_flight.pop(own)
-        try:
-            await self.stop()
-        finally:
-            self._in_flight[own] = scope
 
 
 class _MethodNotFound(SidecarError):

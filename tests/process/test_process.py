@@ -115,16 +115,41 @@ async def test_the_exit_code_tells_whether_shutdown_was_asked_for(tmp_path: Path
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-async def test_a_polite_kill_saves_the_text(place: Installation) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+async def test_a_polite_kill_saves_the_text(place: Installation, name: str) -> None:
     place.script([*openai_chat_stream(["Hello"])[:2], Pause()])
     chat = place.chat()
     async with process_host(place.folder, **PATCH) as host:
         await host.start("chat:stream", place.stream_params(chat))
         await host.until(lambda: host.text(chat) == "Hello")
-        host.process.send_signal(signal.SIGTERM)
+        host.process.send_signal(getattr(signal, name))
         with anyio.fail_after(TIMEOUT_S):
             assert await host.process.wait() == 0
+    assert host.terminals(chat)[0]["wasCancelled"] is True
     assert place.messages(chat)[-1][1] == "Hello\n\n[Response cancelled by user]"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+async def test_a_hang_up_that_whoever_started_it_had_ignored_stays_ignored(tmp_path: Path) -> None:
+    """``nohup scalix-sidecar``: the terminal may go."""
+    code = (
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", code, sys.executable, "-m", "sidecar"]
+    async with process_host(tmp_path, command=command) as host:
+        await host.initialize()
+        host.process.send_signal(signal.SIGHUP)
+        assert await host.request("get-language-model-providers")
+        assert await host.request("ping") == {}
+
+
+@pytest.mark.parametrize("pid", [0, -1, 2**31, 2**40, 2**80])
+async def test_a_pid_that_no_process_can_have_is_that_of_a_process_that_is_gone(tmp_path: Path, pid: int) -> None:
+    async with process_host(tmp_path) as host:
+        await host.initialize(processId=pid)
+        with anyio.fail_after(TIMEOUT_S):
+            assert await host.process.wait() == 0
+    assert b"Traceback" not in host.stderr
 
 
 async def test_a_host_named_by_its_pid_is_missed_when_it_is_gone(tmp_path: Path) -> None:

@@ -296,6 +296,46 @@ async def test_shutdown_answers_after_everything_else_and_then_takes_no_work() -
         assert wire.code == 0
 
 
+async def test_from_shutdown_on_nothing_is_begun_even_in_the_same_write() -> None:
+    async with connected() as wire:
+        await wire.opened()
+        wire.call(1, "wait")
+        lines = [
+            {"jsonrpc": "2.0", "id": identifier, "method": method}
+            for identifier, method in [(2, "shutdown"), (3, "echo"), (4, "initialize"), (5, "ping"), (6, "shutdown")]
+        ]
+        wire.send(b"\n".join(json.dumps(line).encode() for line in lines))
+        answers = {}
+        for _ in range(6):
+            answer = await wire.next()
+            answers[answer["id"]] = answer.get("error", {}).get("code")
+        assert answers == {1: -32800, 2: None, 3: -32600, 4: -32600, 5: None, 6: None}
+        assert list(answers).index(1) < min(list(answers).index(2), list(answers).index(6))
+
+
+async def test_shutdown_and_exit_in_one_write_are_a_shutdown_and_an_exit() -> None:
+    async with connected() as wire:
+        await wire.opened()
+        wire.send(b'{"jsonrpc":"2.0","id":1,"method":"shutdown"}\n{"jsonrpc":"2.0","method":"exit"}')
+        assert await wire.next() == {"jsonrpc": "2.0", "id": 1, "result": None}
+        with anyio.fail_after(5):
+            await wire.exited.wait()
+        assert wire.code == 0
+
+
+async def test_shutdown_then_end_of_input_is_answered() -> None:
+    async with connected() as wire:
+        await wire.opened()
+        wire.call(1, "wait")
+        wire.call(2, "shutdown")
+        wire.close()
+        assert code_of(await wire.next()) == (1, -32800)
+        assert await wire.next() == {"jsonrpc": "2.0", "id": 2, "result": None}
+        with anyio.fail_after(5):
+            await wire.exited.wait()
+        assert wire.code == 0
+
+
 async def test_exit_without_shutdown_is_an_error_and_end_of_input_is_not() -> None:
     async with connected() as wire:
         await wire.opened()
