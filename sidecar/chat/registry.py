@@ -14,12 +14,14 @@ MAX_STREAMS: Final = 64
 
 
 class ActiveStream:
-    """One running stream as others see it."""
+    """One running stream as others see it, from the moment its request is read."""
 
-    def __init__(self, chat_id: int, intent: tuple[str, str] | None) -> None:
+    def __init__(self, chat_id: int) -> None:
         self.chat_id = chat_id
-        self.intent = intent
-        """Intent id and content hash of what it is answering."""
+        self.began = False
+        """Whether the turn was accepted: from then on there is a terminal notification."""
+        self._intent: tuple[str, str] | None = None
+        self._identified = anyio.Event()
         self._scope = anyio.CancelScope()
         self._cancelled = False
         self._done = anyio.Event()
@@ -37,12 +39,23 @@ class ActiveStream:
                 self._scope.cancel()
             yield self._scope
 
+    def identify(self, intent: tuple[str, str] | None) -> None:
+        """Say what it answers: intent id and content hash."""
+        self._intent = intent
+        self._identified.set()
+
+    async def intent(self) -> tuple[str, str] | None:
+        """What it answers, as soon as that is known; None without an intent id, and when it failed before."""
+        await self._identified.wait()
+        return self._intent
+
     async def wait(self) -> None:
         """Return when its terminal notification has been queued and its rows are saved."""
         await self._done.wait()
 
     def finished(self) -> None:
         """Called once, last."""
+        self._identified.set()
         self._done.set()
 
 
@@ -54,7 +67,7 @@ class StreamRegistry:
         self._active: dict[int, ActiveStream] = {}
 
     @contextmanager
-    def claim(self, chat_id: int, intent: tuple[str, str] | None = None) -> Iterator[ActiveStream]:
+    def claim(self, chat_id: int) -> Iterator[ActiveStream]:
         """Hold a chat for one stream. Raises ``Conflict`` when it is busy and ``Overloaded`` when too many run."""
         if chat_id in self._active:
             raise Conflict(
@@ -62,7 +75,7 @@ class StreamRegistry:
             )
         if len(self._active) >= self._limit:
             raise Overloaded(f"{self._limit} chats are answering at once. Wait for one to finish.")
-        stream = self._active[chat_id] = ActiveStream(chat_id, intent)
+        stream = self._active[chat_id] = ActiveStream(chat_id)
         try:
             yield stream
         finally:

@@ -24,25 +24,27 @@ class ChatService:
         nothing was written and no notification sent.
         """
         check_intent(params)
-        start = await self._parts.planner.start(params)
-        intent = await intent_of(params)
         running = self._registry.find(params.chat_id)
-        if intent is not None and running is not None and running.intent is not None:
-            if running.intent == intent:
+        if running is not None and params.intent_id is not None:
+            theirs, ours = await running.intent(), await intent_of(params)
+            if theirs is not None and theirs == ours:
                 return params.chat_id
-            if running.intent[0] == intent[0]:
+            if theirs is not None and theirs[0] == params.intent_id:
                 raise conflicting_intent(params)
-        with self._registry.claim(params.chat_id, intent) as active:
+        # Before anything is waited for: a cancel that is sent right behind must find the stream.
+        with self._registry.claim(params.chat_id) as active:
+            active.identify(await intent_of(params))
+            start = await self._parts.planner.start(params)
             return await ChatSession(self._parts, params, start, active).run()
 
     async def cancel(self, chat_id: int) -> bool:
         """Stop the chat's stream and wait for its last word; an idle chat gets an ``end`` of its own. Always True."""
         running = self._registry.find(chat_id)
-        if running is None:
+        if running is not None:
+            running.cancel()
+            await running.wait()
+        if running is None or not running.began:
             self._parts.notify(END, ChatIdleEnd(chat_id))
-            return True
-        running.cancel()
-        await running.wait()
         return True
 
     async def cancel_all(self) -> None:

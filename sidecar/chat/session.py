@@ -129,6 +129,7 @@ class ChatSession:
 
     def _make_ready(self, turn: Turn) -> None:
         """Everything the stream is told with; nothing of it is told yet."""
+        self._active.began = True
         self._turn = turn
         self._ending = Ending(
             chat_id=turn.chat.id,

@@ -61,15 +61,14 @@ class LlmService:
 
     async def stream(self, params: wire.LlmStreamParams) -> wire.LlmStreamResult:
         """Make the call. Raises what made it fail, after the ``error`` part said the same."""
-        settings = await self._settings()
         if not 0 < len(params.call_id) <= MAX_ID_CHARS:
             raise InvalidParams(f"callId must have 1 to {MAX_ID_CHARS} characters.", path="callId")
         if params.call_id in self._running:
             raise Conflict("A call with this callId is still running.", extra={"callId": params.call_id})
         scope, done = anyio.CancelScope(), anyio.Event()
         self._running[params.call_id] = (scope, done)
-        try:
-            return await self._run(params, settings, scope)
+        try:  # nothing was waited for so far: a cancel that is sent right behind must find the call
+            return await self._run(params, await self._settings(), scope)
         finally:
             del self._running[params.call_id]
             done.set()

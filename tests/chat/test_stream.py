@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,49 @@ async def test_cancel_request_is_answered_as_cancelled_after_the_end(place: Inst
         assert refused.value.code == -32800
         assert host.terminals(chat)[0]["wasCancelled"] is True
         assert host.frames[-2]["method"] == "chat:response:end"
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_cancel_sent_right_behind_the_prompt_finds_the_stream(place: Installation, together: bool) -> None:
+    hold = Pause()
+    place.script([hold])
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        stream = {"jsonrpc": "2.0", "id": "s", "method": "chat:stream", "params": place.stream_params(chat)}
+        cancel = {"jsonrpc": "2.0", "id": "c", "method": "chat:cancel", "params": {"chatId": chat}}
+        lines = [json.dumps(message).encode() + b"\n" for message in (stream, cancel)]
+        for line in [b"".join(lines)] if together else lines:
+            await host.raw(line)
+        assert await host.answer("c") is True
+        assert await host.answer("s") == chat
+        assert [end["wasCancelled"] for end in host.terminals(chat)] == [True]
+        assert host.terminals(chat)[0]["streamId"]
+    assert place.messages(chat) == [("user", "hi"), ("assistant", "[Response cancelled by user]")]
+
+
+async def test_cancel_of_a_prompt_that_never_became_a_stream_still_ends(place: Installation) -> None:
+    async with memory_host(place.folder, **PATCH) as host:
+        failing = await host.start("chat:stream", place.stream_params(99))
+        assert await host.request("chat:cancel", {"chatId": 99}) is True
+        with pytest.raises(RpcError) as caught:
+            await host.answer(failing)
+        assert caught.value.data["code"] == "NOT_FOUND"
+        assert host.terminals(99) == [{"chatId": 99, "updatedFiles": False, "wasCancelled": True}]
+
+
+async def test_the_same_intent_sent_twice_at_once_is_one_stream(place: Installation) -> None:
+    place.answers("Hello")
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        params = place.stream_params(chat, intentId="i")
+        one, two = await host.start("chat:stream", params), await host.start("chat:stream", params)
+        other = await host.start("chat:stream", {**params, "prompt": "something else"})
+        with pytest.raises(RpcError) as caught:
+            await host.answer(other)
+        assert caught.value.data["code"] == "CONFLICT"
+        assert await host.answer(two) == await host.answer(one) == chat
+        assert len(host.terminals(chat)) == 1
+    assert place.messages(chat) == [("user", "hi"), ("assistant", "Hello")]
 
 
 async def test_cancel_on_an_idle_chat_sends_one_end_without_a_stream(place: Installation) -> None:

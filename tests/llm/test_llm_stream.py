@@ -255,6 +255,17 @@ async def test_cancel_stops_the_call_and_closes_the_connection(place: Installati
         assert await host.request("llm:cancel", {"callId": "unknown"}) is True
 
 
+async def test_a_cancel_sent_right_behind_the_call_finds_it(place: Installation) -> None:
+    place.script([Pause()])
+    async with memory_host(place.folder, capabilities={}) as host:
+        running = await host.start("llm:stream", call())
+        assert await host.request("llm:cancel", {"callId": "c1"}) is True
+        with pytest.raises(RpcError) as refused:
+            await host.answer(running)
+        assert refused.value.code == -32800
+        assert [part["type"] for part in parts(host)] == ["error"]
+
+
 def test_what_a_vendors_own_tools_did_is_not_sent_back_by_halves() -> None:
     call_of_its_own = wire.ToolCallPart("b", "web_search", {}, provider_executed=True)
     found = wire.ToolResultPart("b", "web_search", wire.ToolOutput("json", []))
