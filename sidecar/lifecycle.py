@@ -18,8 +18,9 @@ from sidecar.rpc.outbox import Outbox
 from sidecar.transport.base import Transport
 from sidecar.transport.framing import LineFramer
 
-GRACE_S: Final = 2.0
-"""End of stdin to exit: streams save, terminal events leave, then it is over."""
+GRACE_S: Final = 1.7
+"""End of stdin to the last frame: streams save, terminal events leave. What is closed then must fit into two seconds
+with it, also when the host reads nothing any more."""
 FINISH_S: Final = 1.0
 """Of that, what requests other than streams have to finish in."""
 PARENT_POLL_S: Final = 1.0

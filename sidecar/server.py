@@ -15,6 +15,10 @@ THREAD_SWITCH_S = 0.001
 threads; here one talks to the host, and the others read files and rows for it."""
 
 
+CANNOT_START = 2
+"""Exit code for options that cannot be followed; argparse's own."""
+
+
 def serve_stdio(descriptors: ClaimedDescriptors, arguments: list[str]) -> int:
     """Speak the protocol over the claimed descriptors until the host is gone. Returns the exit code."""
     options = _parser().parse_args(arguments)
@@ -39,7 +43,11 @@ async def _serve(descriptors: ClaimedDescriptors, options: argparse.Namespace) -
         from sidecar.replay.recorded import RecordedLines
         from sidecar.transport.recorder import RecordingTransport
 
-        transport = RecordingTransport(transport, options.record, RecordedLines())
+        try:
+            transport = RecordingTransport(transport, options.record, RecordedLines())
+        except OSError as error:
+            sys.stderr.write(f"scalix-sidecar serve: cannot record to {options.record}: {error.strerror}\n")
+            return CANNOT_START
     application = Application(transport, os.environ, user_data=options.user_data)
     return await serve(
         transport,

@@ -311,3 +311,13 @@ async def test_a_live_session_is_recorded_without_its_secrets(tmp_path: Path) ->
     (end,) = [line for line in lines if line.get("frame", {}).get("method") == "chat:response:end"]
     assert end["text"] == "sk-*** is your key"
     assert [line["frame"]["id"] for line in lines if line["dir"] == "in"] == [1, 2, 3]
+
+
+async def test_a_file_that_cannot_be_written_to_is_said_in_one_line(tmp_path: Path) -> None:
+    async with process_host(tmp_path, arguments=("--record", str(tmp_path / "missing" / "record"))) as host:
+        await host.closed.wait()
+        assert await host.process.wait() == 2
+    assert host.frames == []
+    assert host.stderr.decode().splitlines() == [
+        f"scalix-sidecar serve: cannot record to {tmp_path / 'missing' / 'record'}: No such file or directory"
+    ]
