@@ -280,6 +280,7 @@ class Services:
                 autosave=self.autosave,
                 chunk_mode=lambda: host.capabilities.chunks,
                 settings_now=self.settings.load,
+                test_build=self._test_build,
             )
         )
         self.analytics = Analytics(self.ledger, self.prices, self._reference, self._analytics_enabled)

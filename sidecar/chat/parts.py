@@ -121,3 +121,5 @@ class ChatParts(msgspec.Struct, frozen=True, kw_only=True):
     """``messages`` or ``patch``, as the host asked for at ``initialize``."""
     settings_now: Callable[[], Awaitable[AppSettings]]
     """The settings as they are now: re-read at the end of a turn (app contract 7.15)."""
+    test_build: bool
+    """The app runs for its own tests (``E2E_TEST_BUILD``)."""

@@ -15,6 +15,7 @@ import anyio.lowlevel
 import structlog
 
 from protocol.chat import ChatStreamParams, LimitsReport, ModelFallback, ModelRef
+from sidecar.chat.canned import canned_answer, recite
 from sidecar.chat.farewell import Farewell
 from sidecar.chat.followup import auto_fix, continue_interrupted, continue_unclosed_write
 from sidecar.chat.marks import Marks
@@ -194,6 +195,10 @@ class ChatSession:
         return self._view.answer.value
 
     async def _converse(self) -> None:
+        canned = canned_answer(self._params.prompt, test_build=self._parts.test_build)
+        if canned is not None:
+            await self._recite(canned)
+            return
         if self._parts.host.offers("systemPrompt"):
             await self._opened.wait()  # the host hears of a turn before it is asked about it
         plan = await self._parts.planner.plan(self._params, self._prepared, self._turn, self._start)
@@ -219,6 +224,13 @@ class ChatSession:
             except SidecarError as error:
                 # The answer itself is complete: a fix that failed is a note, not an error (app contract 7.12).
                 self._ending.warnings.append(f"The automatic fix of type errors stopped: {error.message}")
+
+    async def _recite(self, canned: str) -> None:
+        """An answer that asks no model: no context, no key, nothing to count, and nothing follows but the farewell."""
+        await self._opened.wait()
+        text, reasoning = self._view.answer.text, self._view.answer.reasoning
+        await recite(canned, lambda words: self._take([TextDelta(words)], text, reasoning))
+        self._take([Finish("stop")], text, reasoning)
 
     def _call_for_text(self, plan: Plan) -> Callable[..., Any]:
         async def call(messages: tuple[Message, ...], on_text: Callable[[str], None]) -> None:
