@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
-import msgspec
 import typer
 from typer.exceptions import TyperException
 
@@ -21,8 +21,18 @@ app = typer.Typer(
     help="The language-model process of Scalix. With stdin not a terminal, or as `serve`, it speaks JSON-RPC.",
 )
 
-UserData = Annotated[Path | None, typer.Option("--user-data", help="Folder of sqlite.db and user-settings.json.")]
+UserData = Annotated[
+    Path | None, typer.Option("--user-data", file_okay=False, help="Folder of sqlite.db and user-settings.json.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class Need(Enum):
+    """What ``models recommend`` may be asked for; the wire passes over words it does not know."""
+
+    VISION = "vision"
+    REASONING = "reasoning"
+    LONG_CONTEXT = "long-context"
 
 
 def run(arguments: list[str]) -> int:
@@ -63,10 +73,23 @@ def serve() -> None:
     """Speak the protocol on stdin and stdout (options: --user-data, --record, --max-line-bytes)."""
 
 
+def _something(prompt: str) -> str:
+    if not prompt.strip():
+        raise typer.BadParameter("the prompt is empty")
+    return prompt
+
+
+def _reference(model: str | None) -> str | None:
+    provider, _, name = (model or "auto").partition("/")
+    if provider != "auto" and not (provider and name):
+        raise typer.BadParameter(f"{model!r} is not of the form provider/name; `scalix-sidecar models` lists them")
+    return model
+
+
 @app.command()
 def chat(
-    prompt: Annotated[str, typer.Argument(help="What to ask.")],
-    model: Annotated[str | None, typer.Option(help="provider/name; `auto` picks one.")] = None,
+    prompt: Annotated[str, typer.Argument(callback=_something, help="What to ask.")],
+    model: Annotated[str | None, typer.Option(callback=_reference, help="provider/name; `auto` picks one.")] = None,
     chat_id: Annotated[
         int | None, typer.Option("--chat", help="Go on in this chat of the app; both messages are kept there.")
     ] = None,
@@ -105,16 +128,14 @@ def _models(
 def recommend(
     prompt: Annotated[str | None, typer.Option(help="What will be asked.")] = None,
     chat_id: Annotated[int | None, typer.Option("--chat", help="In which chat of the app.")] = None,
-    needs: Annotated[
-        list[str] | None, typer.Option("--need", help="vision, reasoning or long-context; may be repeated.")
-    ] = None,
+    needs: Annotated[list[Need] | None, typer.Option("--need", help="What it must be able to do; repeatable.")] = None,
     user_data: UserData = None,
     as_json: AsJson = False,
 ) -> int:
     """Say which model is best, by what was measured here, and why."""
     from sidecar.commands.models import recommend as advise
 
-    params = {"prompt": prompt, "chatId": chat_id, "needs": needs}
+    params = {"prompt": prompt, "chatId": chat_id, "needs": [need.value for need in needs or ()] or None}
     given = {name: value for name, value in params.items() if value is not None}
     return anyio.run(advise, given, user_data, as_json)
 
@@ -139,42 +160,9 @@ def report(
 @app.command()
 def doctor(user_data: UserData = None, as_json: AsJson = False) -> int:
     """Say whether a chat could work here, and what to do if not. Exit code 1 if it could not."""
-    from sidecar.commands.doctor import diagnose
+    from sidecar.commands.doctor import doctor as examine
 
-    found = anyio.run(diagnose, user_data)
-    if as_json:
-        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
-        return 0 if found.chat_could_work else 1
-    from rich.markup import escape
-
-    from sidecar.commands.terminal import terminal
-
-    console = terminal()
-    console.soft_wrap = True  # paths and addresses are copied from here
-    console.print(f"scalix-sidecar {found.version} ({found.build})")
-    for title, name in (("user data", "userData"), ("apps", "appsRoot"), ("attachments", "attachments")):
-        console.print(f"{title:11} {escape(found.paths[name])}")
-    database, settings = found.database, found.settings
-    state = f"schema {database['schemaVersion']}" if database["exists"] else "missing"
-    console.print(
-        f"database    {escape(database['path'])}: {state}, {'writable' if database['writable'] else 'not writable'}"
-    )
-    there = "" if settings["fileExists"] else ", no file yet"
-    console.print(f"settings    {escape(found.paths['settingsFile'])}{there}: model {escape(settings['model'])}")
-    console.print(f"keys        {', '.join(f'{name} ({source})' for name, source in found.keys.items()) or 'none'}")
-    console.print(f"TLS         {escape(found.tls)}")
-    took = "cannot be loaded" if found.litellm["loadMs"] is None else f"loads in {found.litellm['loadMs']} ms"
-    console.print(f"litellm     {found.litellm['version'] or 'not installed'}, {took}")
-    for each in found.providers:
-        mark = "reachable" if each.reachable else "not reachable"
-        took = "" if each.ms is None else f", {each.ms:.0f} ms"
-        console.print(f"{each.provider:11} {escape(each.address or 'not asked')}: {mark}{took}", end="")
-        console.print(f" ({escape(each.message)})" if each.message else "")
-    for warning in settings["warnings"]:
-        console.print(f"settings    {escape(warning)}")
-    for advice in found.advice:
-        console.print(f"[bold]→ {escape(advice)}[/bold]")
-    return 0 if found.chat_could_work else 1
+    return anyio.run(examine, user_data, as_json)
 
 
 @app.command()

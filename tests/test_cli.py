@@ -13,7 +13,7 @@ import pytest
 
 from sidecar import __version__
 from sidecar.cli import run
-from sidecar.commands.replay import words
+from sidecar.commands.replay import program
 from tests.app_database import create_app_database, insert_model, insert_provider
 from tests.host import clean_environment
 from tests.replay.test_replay import SESSIONS
@@ -67,6 +67,25 @@ def test_a_provider_that_is_not_there_is_told(tmp_path: Path, capsys: Capture) -
     assert "nobody" in capsys.readouterr().err
 
 
+# --- what is no call at all ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["models", "recommend", "--need", "flying"], "'long-context'"),
+        (["chat", "hi", "--model", "gpt-4.1"], "provider/name"),
+        (["chat", "hi", "--model", "openai/"], "provider/name"),
+        (["chat", " \n"], "empty"),
+        (["models", "--user-data", __file__], "is a file"),
+        (["doctor", "--user-data", __file__], "is a file"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_before_anything_is_done(arguments: list[str], said: str, capsys: Capture) -> None:
+    assert run(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
 # --- replay ----------------------------------------------------------------------------------------------------------
 
 
@@ -107,8 +126,31 @@ def test_what_cannot_be_played_says_why(content: str, tmp_path: Path, capsys: Ca
     (tmp_path / "file.ndjson").write_text(content)
     assert run(["replay", str(tmp_path / "file.ndjson")]) == 2
     assert "ine 1" in capsys.readouterr().err
+
+
+def test_what_is_no_session_is_told_by_name_and_with_what_one_is(tmp_path: Path, capsys: Capture) -> None:
     assert run(["replay", str(tmp_path / "missing")]) == 2
-    assert "missing" in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(f"{tmp_path / 'missing'} is not there. Give a recording")
+    assert run(["replay", str(tmp_path)]) == 2
+    assert "has no sessions in it" in capsys.readouterr().err
+    (tmp_path / "empty").touch()
+    assert run(["replay", str(tmp_path / "empty")]) == 2
+    assert "holds no step" in capsys.readouterr().err, "nothing that was compared is no success"
+    (tmp_path / "binary").write_bytes(b"\x00\xff\xfe")
+    assert run(["replay", str(tmp_path / "binary")]) == 2
+    assert capsys.readouterr().err.startswith(f"{tmp_path / 'binary'} is no text")
+
+
+def test_a_session_is_named_by_its_folder_wherever_one_stands(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PLAIN)
+    assert run(["replay", "."]) == 0
+    assert capsys.readouterr().out.startswith("plain-reply (messages)")
+
+
+@pytest.mark.parametrize("command", ["/no/such/program", "'not closed", " "])
+def test_a_sidecar_that_cannot_be_started_is_told(command: str, capsys: Capture) -> None:
+    assert run(["replay", str(PLAIN), "--sidecar", command]) == 2
+    assert capsys.readouterr().err.startswith("--sidecar: ")
 
 
 @pytest.mark.process
@@ -131,8 +173,11 @@ def test_a_recording_of_a_real_process_is_played_by_the_command(tmp_path: Path) 
     assert played.stdout.startswith("recorded (messages): as written")
 
 
-def test_a_command_line_is_split_as_a_shell_would() -> None:
-    assert words('"/opt/my apps/scalix-sidecar" -v')[-1] == "-v"
+def test_a_command_line_is_split_as_a_shell_would(tmp_path: Path) -> None:
+    there = tmp_path / "my apps"
+    there.mkdir()
+    mine = shutil.copy(sys.executable, there)
+    assert program(f'"{mine}" -v') == [mine, "-v"]
 
 
 def _changed(folder: Path, old: str, new: str) -> Path:

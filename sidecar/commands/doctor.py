@@ -59,6 +59,54 @@ class Diagnosis(msgspec.Struct, rename="camel"):
         return not self.advice
 
 
+async def doctor(user_data: Path | None, as_json: bool) -> int:
+    """Print what was found. Returns 0, or 1 when a chat could not work."""
+    found = await diagnose(user_data)
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+    else:
+        _print(found)
+    return 0 if found.chat_could_work else 1
+
+
+def _print(found: Diagnosis) -> None:
+    from rich.markup import escape
+
+    from sidecar.commands.terminal import terminal
+
+    console = terminal()
+    console.soft_wrap = True  # paths and addresses are copied from here
+
+    def line(title: str, text: str) -> None:
+        console.print(f"{title:11} {escape(text)}")
+
+    database, settings, litellm = found.database, found.settings, found.litellm
+    console.print(f"scalix-sidecar {found.version} ({found.build})")
+    for title, name in (("user data", "userData"), ("apps", "appsRoot"), ("attachments", "attachments")):
+        line(title, found.paths[name])
+    state = f"schema {database['schemaVersion']}" if database["exists"] else "missing"
+    line("database", f"{database['path']}: {state}, {'writable' if database['writable'] else 'not writable'}")
+    there = "" if settings["fileExists"] else ", no file yet"
+    line("settings", f"{found.paths['settingsFile']}{there}: model {settings['model']}")
+    line("keys", ", ".join(f"{name} ({source})" for name, source in found.keys.items()) or "none")
+    line("TLS", found.tls)
+    took = "cannot be loaded" if litellm["loadMs"] is None else f"loads in {litellm['loadMs']} ms"
+    line("litellm", f"{litellm['version'] or 'not installed'}, {took}")
+    for each in found.providers:
+        line(each.provider, _reached(each))
+    for warning in settings["warnings"]:
+        line("settings", warning)
+    for advice in found.advice:
+        console.print(f"[bold]→ {escape(advice)}[/bold]")
+
+
+def _reached(probe: ProviderProbe) -> str:
+    mark = "reachable" if probe.reachable else "not reachable"
+    took = "" if probe.ms is None else f", {probe.ms:.0f} ms"
+    why = f" ({probe.message})" if probe.message else ""
+    return f"{probe.address or 'not asked'}: {mark}{took}{why}"
+
+
 async def diagnose(user_data: Path | None) -> Diagnosis:
     """Look at everything a chat needs. Never raises for what is wrong with it: that is the answer."""
     paths = app_paths(os.environ, user_data=user_data)

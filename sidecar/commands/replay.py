@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -26,29 +27,46 @@ async def replay(paths: Sequence[Path], *, sidecar: str | None, json_output: boo
 
     ``sidecar`` is the command line of the sidecar to test; None plays on one in this process. Returns an exit code.
     """
-    command = None if sidecar is None else words(sidecar)
     outcome = SAME
     try:
+        command = None if sidecar is None else program(sidecar)
         for path in _unfolded(paths):
             session = load_recording(path) if is_recording(path) else load_session(path)
             outcome = max(outcome, await _play(session, command, json_output=json_output))
-    except (ValidationFailed, OSError) as error:
+    except ValidationFailed as error:
         sys.stderr.write(f"{error}\n")
+        return UNPLAYABLE
+    except OSError as error:
+        sys.stderr.write(f"{error.filename or 'The session cannot be played'}: {error.strerror}\n")
         return UNPLAYABLE
     return outcome
 
 
-def words(command: str) -> list[str]:
-    """The words of a command line, as this platform's shell would split it."""
-    return [word.strip('"') for word in shlex.split(command, posix=False)] if os.name == "nt" else shlex.split(command)
+def program(command: str) -> list[str]:
+    """The words of a command line, as this platform's shell would split it. Raises ``ValidationFailed`` when the first
+    one is no program that can be started."""
+    try:
+        words = shlex.split(command, posix=os.name != "nt")
+    except ValueError as error:
+        raise ValidationFailed(f"--sidecar: {command!r} is no command line ({error}).") from error
+    words = [word.strip('"') for word in words] if os.name == "nt" else words
+    if not words or shutil.which(words[0]) is None:
+        raise ValidationFailed(f"--sidecar: {(words or [command])[0]!r} is no program that can be started.")
+    return words
 
 
 def _unfolded(paths: Sequence[Path]) -> list[Path]:
-    """Folders of sessions become their sessions."""
+    """Folders of sessions become their sessions. Raises ``ValidationFailed`` for a path with nothing to play."""
     found: list[Path] = []
     for path in paths:
-        inside = [] if (path / SESSION_FILE).exists() else sorted(path.glob(f"*/{SESSION_FILE}"))
-        found += [session.parent for session in inside] or [path]
+        if not path.exists():
+            raise ValidationFailed(f"{path} is not there. Give a recording, a session's folder, or a folder of those.")
+        if not path.is_dir() or (path / SESSION_FILE).exists():
+            found.append(path)
+        elif inside := sorted(path.glob(f"*/{SESSION_FILE}")):
+            found += [session.parent for session in inside]
+        else:
+            raise ValidationFailed(f"{path} has no sessions in it: each is a folder with a {SESSION_FILE}.")
     return found
 
 

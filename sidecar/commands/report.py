@@ -98,7 +98,7 @@ def _write_page(path: Path, told: Any, now: datetime, quietly: bool) -> int:
     try:
         path.write_text(html_page(result, period=period(result, now), made=made), encoding="utf-8")
     except OSError as error:
-        sys.stderr.write(f"The page could not be written: {error}\n")
+        sys.stderr.write(f"The page could not be written to {path}: {error.strerror}.\n")
         return 1
     if not quietly:
         sys.stdout.write(f"{path}\n")

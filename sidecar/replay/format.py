@@ -92,16 +92,25 @@ def load_session(path: Path) -> Session:
     folder = path if path.is_dir() else path.parent
     file = folder / SESSION_FILE if path.is_dir() else path
     script = folder / SCRIPT_FILE
+    steps = read_steps(_text(file).split("\n"), file)
+    if not steps:
+        raise SessionInvalid(f"{file} holds no step of a session.")
     try:
-        lines = file.read_text("utf-8").split("\n")
-        content = expand(json.loads(script.read_text("utf-8"))) if script.exists() else {}
-    except OSError as error:
-        raise SessionInvalid(f"The session cannot be read: {error.strerror} ({error.filename}).") from error
+        content = expand(json.loads(_text(script))) if script.exists() else {}
     except ValueError as error:
         raise SessionInvalid(f"{script} is not valid JSON: {error}.") from error
-    steps = read_steps(lines, file)
     modes = content.pop("modes", None)
-    return Session(name=folder.name, steps=steps, script=content, modes=MODES if modes is None else tuple(modes))
+    name = folder.resolve().name
+    return Session(name=name, steps=steps, script=content, modes=MODES if modes is None else tuple(modes))
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except OSError as error:
+        raise SessionInvalid(f"The session cannot be read: {error.strerror} ({error.filename}).") from error
+    except UnicodeDecodeError as error:
+        raise SessionInvalid(f"{file} is no text, so no session: {error}.") from error
 
 
 def is_recording(path: Path) -> bool:
