@@ -8,7 +8,7 @@ from typing import Any, Final
 from protocol.settings import Improvement, MigrateParams, MigrateResult, SettingsChange, SettingsMigrated
 from sidecar.errors import SettingsUnreadable, StoreError
 from sidecar.handlers.params import convert
-from sidecar.settings.sides import SettingsNotWritten
+from sidecar.settings.not_written import SettingsNotWritten
 from sidecar.settings.store import SettingsStore
 
 MIGRATED: Final = "settings:migrated"

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from sidecar.errors import DatabaseBusy, DatabaseTooNew, SettingsUnreadable, SidecarError
+from sidecar.errors import DatabaseBusy, DatabaseTooNew, SettingsUnreadable
 from sidecar.settings.document import Document, equal, text_of, value_of
 from sidecar.settings.file import ChangedMeanwhile, FileText, SettingsFile, Step, no_step
 from sidecar.settings.merge import merged
@@ -27,6 +27,7 @@ from sidecar.settings.migrate import (
     Translation,
     translated,
 )
+from sidecar.settings.not_written import kept_busy, not_written
 from sidecar.settings.schema import defaults, in_schema_order
 from sidecar.settings.table import ABSENT, Table, read_table, token_of, write_table
 from sidecar.settings.values import AppSettings
@@ -37,10 +38,6 @@ ATTEMPTS: Final = 5
 
 Edit: TypeAlias = Callable[[Document], Document]
 """What a writer does to the merged settings."""
-
-
-class SettingsNotWritten(SidecarError):
-    """A change could be written nowhere. The message begins ``Failed to write settings: ``."""
 
 
 @dataclass(slots=True)
@@ -100,7 +97,9 @@ class Sides:
     def _kept(self, file: FileText) -> str:
         """Keep a file that cannot be used, and say where it is."""
         if file.digest is None:
-            return f"The settings file {self.file.path} cannot be read. Check its permissions."
+            return (
+                f"The settings file {self.file.path} cannot be read. Check what is there, and its permissions."
+            )
         try:
             copy = self.file.keep_for_recovery(file.digest, _now_ms())
         except OSError as error:
@@ -145,7 +144,6 @@ class Sides:
             return self._replace_file(table, edit, required)
 
     def _replace_file(self, table: Table, edit: Edit, required: bool) -> Snapshot:
-        reason = "the app keeps writing the settings file"
         for _ in range(ATTEMPTS):
             before = self.read(table)
             if before.lost:
@@ -160,10 +158,9 @@ class Sides:
             except OSError as error:
                 if not required:
                     return replace(before, document=document)
-                reason = error.strerror or type(error).__name__
-                break
+                raise not_written(self.file.path, error) from error
             return Snapshot(document, table, file)
-        raise SettingsNotWritten(f"Failed to write settings: {reason}", path=str(self.file.path))
+        raise kept_busy(self.file.path)
 
     def replace_file_alone(self, remembered: Table, edit: Edit, busy: DatabaseBusy | None) -> Snapshot:
         """Edit the file while the table cannot be read; ``remembered`` is what it held when it last could.
@@ -228,10 +225,7 @@ class Sides:
         try:
             copy = self.file.keep_before_migration(file.digest, _now_ms())
         except OSError as error:
-            raise SettingsNotWritten(
-                f"Failed to write settings: no backup could be made ({error.strerror}); nothing was migrated.",
-                path=str(self.file.path),
-            ) from error
+            raise not_written(self.file.path, error, "no backup could be made, so nothing was migrated") from error
         self._step("migration: backed up")
         return str(copy)
 

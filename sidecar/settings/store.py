@@ -28,6 +28,7 @@ from sidecar.settings.change import SettingsPatch, apply_change, checked_change
 from sidecar.settings.document import Document, text_of, value_of
 from sidecar.settings.file import Step, no_step
 from sidecar.settings.migrate import MigrationReport
+from sidecar.settings.not_written import SettingsNotWritten
 from sidecar.settings.rollout import (
     FEATURES_KEY,
     PERCENT_KEY,
@@ -39,7 +40,7 @@ from sidecar.settings.rollout import (
 )
 from sidecar.settings.schema import defaults, fitting, in_schema_order, secret_places
 from sidecar.settings.secrets import SecretsBridge, Vault
-from sidecar.settings.sides import Edit, SettingsNotWritten, Sides, Snapshot
+from sidecar.settings.sides import Edit, Sides, Snapshot
 from sidecar.settings.table import ABSENT
 from sidecar.settings.values import AppSettings, app_settings
 from sidecar.store.database import Database

@@ -14,7 +14,7 @@ import anyio.to_thread
 import pytest
 
 from sidecar.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreadable, StoreError
-from sidecar.settings.sides import SettingsNotWritten
+from sidecar.settings.not_written import SettingsNotWritten
 from sidecar.settings.store import RETRY_AFTER_S
 from tests.app_database import create_app_database, execute
 from tests.settings.installation import Installation

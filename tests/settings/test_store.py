@@ -14,8 +14,8 @@ import pytest
 
 from sidecar.errors import FeatureDisabled, SecretLocked, SettingsUnreadable, ValidationFailed
 from sidecar.secret import SecretText
+from sidecar.settings.not_written import SettingsNotWritten
 from sidecar.settings.schema import defaults
-from sidecar.settings.sides import SettingsNotWritten
 from tests.app_database import execute, insert_provider, rows
 from tests.settings.installation import Installation
 
@@ -347,7 +347,7 @@ async def test_a_read_only_file_is_told_and_nothing_changes(installation: Instal
     async with installation.store() as store:
         await store.migrate()
         installation.file.chmod(0o444)
-        with pytest.raises(SettingsNotWritten, match=r"^Failed to write settings: the file is read-only"):
+        with pytest.raises(SettingsNotWritten, match=r"^Failed to write settings: .*\(the file is read-only\)"):
             await store.set({"hasRunBefore": True})
         assert (await store.get_for_host())["hasRunBefore"] is False
     assert installation.in_table() == installation.in_file() == FULL
