@@ -97,9 +97,7 @@ class Sides:
     def _kept(self, file: FileText) -> str:
         """Keep a file that cannot be used, and say where it is."""
         if file.digest is None:
-            return (
-                f"The settings file {self.file.path} cannot be read. Check what is there, and its permissions."
-            )
+            return f"The settings file {self.file.path} cannot be read. Check what is at that path."
         try:
             copy = self.file.keep_for_recovery(file.digest, _now_ms())
         except OSError as error:
