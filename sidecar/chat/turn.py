@@ -32,14 +32,23 @@ def content_hash(params: ChatStreamParams) -> str:
 
     Files count by hashes of their own: 25 MiB in one JSON text would hold the interpreter for tens of ms.
     """
-    payload = msgspec.structs.replace(
+    digested = msgspec.structs.replace(
         params,
-        intent_id=None,
         attachments=params.attachments
         and [msgspec.structs.replace(item, data=_digest(item.data)) for item in params.attachments],
         files=params.files and [msgspec.structs.replace(item, content=_digest(item.content)) for item in params.files],
     )
+    return _hash(digested)
+
+
+def _hash(params: ChatStreamParams) -> str:
+    payload = msgspec.structs.replace(params, intent_id=None)
     return hashlib.sha256(msgspec.json.encode(payload, order="deterministic")).hexdigest()
+
+
+def _is_same(known: str, hash_: str, params: ChatStreamParams) -> bool:
+    """Whether an intent recorded as ``known`` is this one. Early builds hashed files with everything else."""
+    return known == hash_ or ((params.attachments or params.files) is not None and known == _hash(params))
 
 
 def _digest(text: str) -> str:
@@ -75,7 +84,7 @@ def accept(connection: sqlite3.Connection, params: ChatStreamParams, *, stream_i
     hash_ = content_hash(params)
     if params.intent_id is not None:
         known = intent_hash(connection, params.chat_id, params.intent_id)
-        if known == hash_:
+        if known is not None and _is_same(known, hash_, params):
             return Replayed(params.chat_id)
         if known is not None:
             raise conflicting_intent(params)

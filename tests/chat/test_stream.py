@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -376,6 +377,33 @@ async def test_an_intent_is_the_same_after_a_restart_and_only_with_the_same_cont
         assert await host.request("chat:stream", again) == again["chatId"], "in another chat it is another intent"
     assert len(place.messages(chat)) == 2
     assert len(place.provider.requests) == 2
+
+
+RECORDED_BEFORE = (
+    '{"chatId":1,"prompt":"hi","redo":false,"attachments":[{"name":"a.txt","type":"text/plain","data":"data:;base64,YQ==",'
+    '"attachmentType":"chat-context"}],"selectedComponent":null,"selectedComponents":null,"systemPrompt":null,'
+    '"files":[{"path":"a.ts","content":"a","force":false}],"substitutions":null,"model":{"provider":"custom::testing",'
+    '"name":"test-model"},"intentId":null}'
+)
+"""What an early build hashed for the turn below: the files with everything else, not by hashes of their own."""
+
+
+async def test_an_intent_with_files_that_an_early_build_recorded_is_the_same(place: Installation) -> None:
+    place.answers("ok")
+    chat = place.chat()
+    params = place.stream_params(
+        chat, intentId="click", attachments=[ATTACHED], files=[{"path": "a.ts", "content": "a"}]
+    )
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("chat:stream", params)
+    recorded = hashlib.sha256(RECORDED_BEFORE.encode()).hexdigest()
+    execute(place.database, "UPDATE sidecar_turns SET content_hash = ?", recorded)
+    async with memory_host(place.folder, **PATCH) as host:
+        assert await host.request("chat:stream", params) == chat
+        with pytest.raises(RpcError) as refused:
+            await host.request("chat:stream", {**params, "files": [{"path": "a.ts", "content": "b"}]})
+        assert refused.value.data["code"] == "CONFLICT"
+    assert len(place.provider.requests) == 1
 
 
 async def test_an_interrupted_intent_is_not_run_again(place: Installation) -> None:
