@@ -408,7 +408,7 @@ class Services:
             self.engines.http.get,
             base=self.environment.get("SCALIX_API_URL") or USER_SERVICE,
             key=await self._pro_key(),
-            version=__version__,
+            environ=self.environment,
             test_build=self._test_build,
         )
 

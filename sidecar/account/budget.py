@@ -12,7 +12,9 @@ import structlog
 
 from protocol.usage import UserBudget
 from sidecar.errors import ProviderError, SidecarError
+from sidecar.routing.inputs import Environment
 from sidecar.routing.keys import checked_pro_key
+from sidecar.routing.pro import client_headers
 from sidecar.secret import SecretText
 
 USER_SERVICE: Final = "https://llm-gateway.scalix.world/v1"
@@ -39,12 +41,11 @@ class _Answer(msgspec.Struct):
     user_info: _UserInfo
 
 
-def client_headers(key: SecretText, version: str) -> dict[str, str]:
+def service_headers(key: SecretText, environ: Environment) -> dict[str, str]:
     """The headers every Scalix service wants (app contract 9.1). Raises ``ProviderError`` for a malformed key."""
     return {
         "Authorization": f"Bearer {checked_pro_key(key).reveal()}",
-        "X-Scalix-Client": "desktop-app",
-        "X-Scalix-Version": version,
+        **client_headers(environ),
         "Content-Type": "application/json",
     }
 
@@ -94,13 +95,13 @@ def _budget(status: int, body: bytes) -> UserBudget | None:
 
 
 async def budget_or_none(
-    fetch: Fetch, *, base: str, key: SecretText | None, version: str, test_build: bool
+    fetch: Fetch, *, base: str, key: SecretText | None, environ: Environment, test_build: bool
 ) -> UserBudget | None:
     """The whole rule: None in test builds, without a key, with a malformed one, and on any failure."""
     if test_build or key is None:
         return None
     try:
-        return await user_budget(fetch, base=base, headers=client_headers(key, version))
+        return await user_budget(fetch, base=base, headers=service_headers(key, environ))
     except SidecarError as error:
         log.warning("no budget", code=error.code.value)
         return None

@@ -70,7 +70,7 @@ def pro_target(
         base_url=base.url,
         query=base.query,
         api_key=checked_pro_key(key),
-        headers=_client_headers(environ) if engine else {},
+        headers=client_headers(environ) if engine else {},
         body=body,
         route="engine" if engine else "gateway",
         attempt_header="X-Scalix-Request-Id" if engine else None,
@@ -158,5 +158,6 @@ def _modes(settings: RoutingSettings, *, allowed: bool) -> dict[str, Any]:
     return modes
 
 
-def _client_headers(environ: Environment) -> dict[str, str]:
+def client_headers(environ: Environment) -> dict[str, str]:
+    """What says who asks, for every service of Scalix's (app contract 9.1, 13.2)."""
     return {"X-Scalix-Client": "desktop-app", "X-Scalix-Version": environ.get("npm_package_version") or "1.0.0"}

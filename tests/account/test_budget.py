@@ -12,6 +12,7 @@ from protocol.errors import ErrorCode
 from protocol.usage import UserBudget
 from sidecar.account.budget import budget_or_none
 from sidecar.errors import ProviderError
+from sidecar.routing.inputs import Environment
 from sidecar.secret import SecretText
 from tests.app_database import create_app_database
 from tests.host import memory_host
@@ -40,7 +41,8 @@ class Service:
 
 
 async def ask(service: Service, key: SecretText | None = KEY, *, test_build: bool = False) -> UserBudget | None:
-    return await budget_or_none(service.fetch, base="http://api/v1/", key=key, version="1.2.3", test_build=test_build)
+    environ = Environment({"npm_package_version": "1.2.3"})
+    return await budget_or_none(service.fetch, base="http://api/v1/", key=key, environ=environ, test_build=test_build)
 
 
 async def test_money_becomes_credits_and_the_date_utc() -> None:
@@ -48,7 +50,7 @@ async def test_money_becomes_credits_and_the_date_utc() -> None:
     assert await ask(service) == UserBudget(37.5, 150.0, "2026-12-01T00:00:00.000Z")
     url, headers = service.asked[0]
     assert url == "http://api/v1/user/info"
-    assert headers["X-Scalix-Client"] == "desktop-app"
+    assert (headers["X-Scalix-Client"], headers["X-Scalix-Version"]) == ("desktop-app", "1.2.3")
     assert headers["Authorization"] == f"Bearer {KEY.reveal()}"
 
 
@@ -72,7 +74,7 @@ async def test_a_test_build_has_no_budget() -> None:
 
 
 async def test_server_and_network_failures_are_tried_three_times() -> None:
-    from sidecar.account.budget import client_headers, user_budget
+    from sidecar.account.budget import service_headers, user_budget
 
     pauses: list[float] = []
 
@@ -81,7 +83,7 @@ async def test_server_and_network_failures_are_tried_three_times() -> None:
 
     failure = ProviderError("no network", code=ErrorCode.NETWORK)
     service = Service((503, b""), failure, (200, json.dumps(INFO).encode()))
-    headers = client_headers(KEY, "1")
+    headers = service_headers(KEY, Environment({}))
     found = await user_budget(service.fetch, base="http://api/v1", headers=headers, sleep=sleep)
     assert found is not None
     assert pauses == [1.0, 2.0]
@@ -107,3 +109,4 @@ async def test_the_budget_over_the_wire_comes_from_the_user_service_with_the_pro
             }
             assert await host.request("get-user-budget") is None
     assert [request.headers["authorization"] for request in provider.requests] == [f"Bearer {KEY.reveal()}"] * 2
+    assert provider.requests[0].headers["x-scalix-version"] == "1.0.0", "as to the engine"
