@@ -44,6 +44,7 @@ from sidecar.chat.planner import TurnPlanner
 from sidecar.chat.service import ChatService
 from sidecar.chat.sources import PromptSources
 from sidecar.engines.select import Engines
+from sidecar.engines.timeouts import unusable_timeouts
 from sidecar.errors import InvalidParams, SidecarError, StoreError
 from sidecar.handlers import account as account_channels
 from sidecar.handlers import chat as chat_channels
@@ -53,12 +54,13 @@ from sidecar.handlers.local_models import LocalModelHandlers
 from sidecar.handlers.params import convert
 from sidecar.handlers.settings import SettingsHandlers
 from sidecar.handlers.usage import UsageHandlers
+from sidecar.host_side import HostSide
 from sidecar.lifecycle import process_alive
 from sidecar.llm.service import LlmService
 from sidecar.paths import AppPaths, app_paths
 from sidecar.routing.advisor import ModelAdvisor
 from sidecar.routing.inputs import Environment
-from sidecar.routing.limits import TierLimiter, TierLimits
+from sidecar.routing.limits import TierLimiter, TierLimits, unusable_limits
 from sidecar.routing.login_shell import LoginShellEnvironment
 from sidecar.routing.meter import Meter
 from sidecar.routing.probe import probe_all
@@ -68,7 +70,6 @@ from sidecar.rpc.dispatcher import Dispatcher
 from sidecar.rpc.host import HostLink
 from sidecar.rpc.outbox import Outbox
 from sidecar.secret import SecretText
-from sidecar.settings.secrets import SecretsBridge
 from sidecar.settings.selection import SelectionKeeper
 from sidecar.settings.store import SettingsStore
 from sidecar.store.database import Database
@@ -78,6 +79,9 @@ from sidecar.transport.base import Transport
 
 FIRST_WORD_S: Final = 0.2
 """After what a first chat needs is there: such a chat, asked for at once, has its first word by then."""
+
+_STARTED_AT: Final = int(time.time())
+"""Seconds since 1970: tells this process's turns from those of an earlier one with its pid."""
 
 log = structlog.get_logger("sidecar.app")
 
@@ -93,45 +97,6 @@ NOTIFICATIONS: Final = [
     "model:fallback",
     "settings:migrated",
 ]
-
-
-class HostSide:
-    """The host as chat sees it: what it announced, and a way to ask."""
-
-    def __init__(self, link: HostLink) -> None:
-        self._link = link
-        self.capabilities = HostCapabilities()
-
-    def offers(self, capability: str) -> bool:
-        """Whether the host announced ``systemPrompt``, ``applyResponse``, ``checkProblems`` or ``secrets``."""
-        offered = self.capabilities
-        return {
-            "systemPrompt": offered.system_prompt,
-            "applyResponse": offered.apply_response,
-            "checkProblems": offered.check_problems,
-            "secrets": offered.secrets,
-        }[capability]
-
-    async def request(self, method: str, params: dict[str, Any]) -> Any:
-        """Ask the host. Raises ``SidecarError``."""
-        return await self._link.request(method, params)
-
-    def secrets_bridge(self) -> SecretsBridge | None:
-        """The host's two questions about secrets, when it answers them."""
-        if not self.capabilities.secrets:
-            return None
-
-        def ask(method: str) -> Any:
-            async def question(secrets: list[dict[str, Any]]) -> list[dict[str, Any]]:
-                result = await self._link.request(method, {"secrets": secrets})
-                answers = result.get("secrets") if isinstance(result, dict) else None
-                if not isinstance(answers, list):
-                    raise SidecarError(f"The app's answer to {method} was not understood.")
-                return answers
-
-            return question
-
-        return SecretsBridge(decrypt=ask("host:decrypt-secrets"), encrypt=ask("host:encrypt-secrets"))
 
 
 class Application:
@@ -228,7 +193,6 @@ class Services:
     """Everything that works on one installation's files."""
 
     def __init__(self, application: Application, environ: Mapping[str, str], paths: AppPaths) -> None:
-        self._application = application
         self._environ = environ
         self._test_build = environ.get("E2E_TEST_BUILD") == "true"
         host = application.host_side
@@ -241,13 +205,37 @@ class Services:
         self.catalog = Catalog(self.database, on_removed=selection.removed, on_renamed=selection.renamed)
         self.shell = LoginShellEnvironment(environ)
         self.environment = Environment(environ, self.shell.values)
+        for sentence in (*unusable_timeouts(environ), *unusable_limits(self.environment)):
+            log.warning(sentence)
         self.prices = PriceList()
-        limiter = TierLimiter(self.database, TierLimits.from_environment(self.environment))
         self.ledger = Ledger(self.database)
+        limiter = TierLimiter(self.database, TierLimits.from_environment(self.environment))
         self.meter = Meter(limiter, self.environment, ledger=self.ledger, prices=self.prices)
         self.engines = Engines(environ)
         self.caller = Router(self.engines)
-        self.advisor = ModelAdvisor(
+        self.advisor = self._advisor()
+        self.sources = PromptSources(database=self.database, host=host, paths=paths, test_build=self._test_build)
+        self.planner = self._planner()
+        self.autosave = Autosave(self.database)
+        self.chat = self._chat(application)
+        self.llm = LlmService(
+            caller=self.caller,
+            route=self.planner.route,
+            open_lane=application.open_lane,
+            settings=self.settings.load_enabled,
+            meter=self.meter,
+        )
+        self.help = HelpChat(
+            engine=self.engines,
+            key=self._pro_key,
+            base=environ.get("SCALIX_HELP_URL") or HELP_BASE,
+            open_lane=application.open_lane,
+            spawn=application.spawn,
+        )
+        self.analytics = Analytics(self.ledger, self.prices, self._reference, self._analytics_enabled)
+
+    def _advisor(self) -> ModelAdvisor:
+        return ModelAdvisor(
             ledger=self.ledger,
             settings=self.settings,
             environment=self.environment,
@@ -257,8 +245,9 @@ class Services:
             local_models=self._local_models,
             prompt_tokens=self._prompt_tokens,
         )
-        self.sources = PromptSources(database=self.database, host=host, paths=paths, test_build=self._test_build)
-        self.planner = TurnPlanner(
+
+    def _planner(self) -> TurnPlanner:
+        return TurnPlanner(
             database=self.database,
             settings=self.settings,
             catalog=self.catalog,
@@ -267,8 +256,10 @@ class Services:
             late_keys=self.shell.wait,
             in_order=self.advisor.in_order,
         )
-        self.autosave = Autosave(self.database)
-        self.chat = ChatService(
+
+    def _chat(self, application: Application) -> ChatService:
+        host = application.host_side
+        return ChatService(
             ChatParts(
                 database=self.database,
                 planner=self.planner,
@@ -282,22 +273,6 @@ class Services:
                 settings_now=self.settings.load,
                 test_build=self._test_build,
             )
-        )
-        self.analytics = Analytics(self.ledger, self.prices, self._reference, self._analytics_enabled)
-        self.help = HelpChat(
-            engine=self.engines,
-            key=self._pro_key,
-            base=environ.get("SCALIX_HELP_URL") or HELP_BASE,
-            open_lane=application.open_lane,
-            spawn=application.spawn,
-        )
-
-        self.llm = LlmService(
-            caller=self.caller,
-            route=self.planner.route,
-            open_lane=application.open_lane,
-            settings=self.settings.load_enabled,
-            meter=self.meter,
         )
 
     def register(self, router: rpc_router.Router) -> None:
@@ -422,11 +397,3 @@ def _check_paths(given: Paths) -> None:
             usable = False
         if not usable:
             raise InvalidParams(f"Invalid params (paths.{name}): this cannot be a path.", path=f"paths.{name}")
-
-
-_STARTED_AT: Final = int(time.time())
-
-
-def default_user_data() -> Path:
-    """For the commands that people use."""
-    return app_paths(os.environ).user_data

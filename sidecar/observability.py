@@ -24,22 +24,22 @@ for _name in _hidden:
 from sidecar.redaction import redact  # noqa: E402
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+DEFAULT_LEVEL: Final = "warning"
 LOG_FILE_BYTES: Final = 5 * 1024 * 1024
 
 
 def configure_logging(environ: Mapping[str, str]) -> None:
-    """Level from ``SCALIX_LOG_LEVEL`` (``warning`` by default), optional rotating file ``SCALIX_LOG_FILE``."""
-    level = LEVELS.get(environ.get("SCALIX_LOG_LEVEL", "warning").strip().lower(), 30)
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    """Level from ``SCALIX_LOG_LEVEL`` (``warning`` by default), optional rotating file ``SCALIX_LOG_FILE``.
+
+    An option that cannot be followed is left out, and said in the first line of the log.
+    """
+    unusable: list[str] = []
+    level = _level(environ.get("SCALIX_LOG_LEVEL", ""), unusable)
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr), *_file(environ, unusable)]
     sys.excepthook = _end_of_the_program
     threading.excepthook = _end_of_a_thread
-    if path := environ.get("SCALIX_LOG_FILE"):
-        from logging.handlers import RotatingFileHandler
-
-        target = Path(path).expanduser()
-        handlers.append(
-            RotatingFileHandler(target, maxBytes=LOG_FILE_BYTES, backupCount=3, encoding="utf-8", delay=True)
-        )
+    # Of a record that cannot be written (a full disk) ``logging`` would show the arguments, which nobody has redacted.
+    logging.raiseExceptions = False
     for handler in handlers:
         handler.setFormatter(_Redacting("%(message)s"))
     logging.basicConfig(level=level, handlers=handlers, force=True)
@@ -59,6 +59,28 @@ def configure_logging(environ: Mapping[str, str]) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+    for sentence in unusable:
+        structlog.get_logger("sidecar").error(sentence)
+
+
+def _level(text: str, unusable: list[str]) -> int:
+    name = text.strip().lower() or DEFAULT_LEVEL
+    if name not in LEVELS:
+        unusable.append(f"SCALIX_LOG_LEVEL is {text!r}, which is none of {', '.join(LEVELS)}; {DEFAULT_LEVEL} is used.")
+    return LEVELS.get(name, LEVELS[DEFAULT_LEVEL])
+
+
+def _file(environ: Mapping[str, str], unusable: list[str]) -> list[logging.Handler]:
+    path = environ.get("SCALIX_LOG_FILE", "").strip()
+    if not path:
+        return []
+    from logging.handlers import RotatingFileHandler
+
+    try:
+        return [RotatingFileHandler(Path(path).expanduser(), maxBytes=LOG_FILE_BYTES, backupCount=3, encoding="utf-8")]
+    except (OSError, RuntimeError) as error:  # RuntimeError: the home folder of a user whom nobody knows
+        unusable.append(f"SCALIX_LOG_FILE is not used: {path} ({getattr(error, 'strerror', None) or error})")
+        return []
 
 
 def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -14,7 +14,6 @@ THREAD_SWITCH_S = 0.001
 """How long another thread may go on computing while the event loop wants the interpreter. CPython's 5 ms are for equal
 threads; here one talks to the host, and the others read files and rows for it."""
 
-
 CANNOT_START = 2
 """Exit code for options that cannot be followed; argparse's own."""
 
@@ -62,7 +61,7 @@ async def _serve(descriptors: ClaimedDescriptors, options: argparse.Namespace) -
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scalix-sidecar serve", description="Speak JSON-RPC over stdin and stdout.")
-    parser.add_argument("--user-data", type=Path, metavar="DIR", help="folder of sqlite.db and user-settings.json")
+    parser.add_argument("--user-data", type=_folder, metavar="DIR", help="folder of sqlite.db and user-settings.json")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write every frame, secrets redacted, for replay")
     parser.add_argument(
         "--max-line-bytes", type=_positive, default=MAX_LINE_BYTES, metavar="N", help="longest line accepted"
@@ -72,8 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _folder(text: str) -> Path:
+    """One that is not there yet is the app's to make."""
+    if Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"{text} is a file, and must be a folder")
+    return Path(text)
+
+
 def _positive(text: str) -> int:
-    value = int(text)
+    value = int(text) if text.isascii() and text.isdigit() else 0
     if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
+        raise argparse.ArgumentTypeError("must be a whole number, at least 1")
     return value

@@ -245,6 +245,13 @@ async def test_doctor_says_when_the_sidecar_is_switched_off(place: Installation)
     assert "switched off" in done.stdout
 
 
+async def test_doctor_names_variables_that_cannot_be_used(place: Installation) -> None:
+    odd = {"SCALIX_TIMEOUT_IDLE_S": "soon", "SCALIX_FREE_REQUESTS_PER_DAY": "many"}
+    done = await command("doctor", "--user-data", str(place.folder), **odd)
+    assert "variables   SCALIX_TIMEOUT_IDLE_S is 'soon', which is no number of seconds; 60 is used." in done.stdout
+    assert "SCALIX_FREE_REQUESTS_PER_DAY is 'many'" in done.stdout
+
+
 async def test_doctor_shows_addresses_and_paths_as_they_are(tmp_path: Path) -> None:
     folder = tmp_path / "user [data]"
     there = {"OLLAMA_HOST": "http://127.0.0.1:9", "LM_STUDIO_BASE_URL": "http://127.0.0.1:1234"}

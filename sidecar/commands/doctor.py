@@ -23,10 +23,12 @@ from sidecar.catalog.prices import data_path
 from sidecar.certificates import tls_context
 from sidecar.engines.http import ProviderHttp
 from sidecar.engines.litellm_engine import LitellmLoader
+from sidecar.engines.timeouts import unusable_timeouts
 from sidecar.errors import FeatureDisabled, ProviderError
 from sidecar.paths import AppPaths, app_paths
 from sidecar.routing.failures import KEY_ERRORS
 from sidecar.routing.inputs import Environment
+from sidecar.routing.limits import unusable_limits
 from sidecar.routing.probe import probe_all
 from sidecar.settings.store import SettingsStore
 from sidecar.store.database import Database
@@ -47,6 +49,8 @@ class Diagnosis(msgspec.Struct, rename="camel"):
     """``fileExists``, ``model`` (the selected one), ``warnings``."""
     keys: dict[str, str]
     """Provider id -> where its key comes from (``settings``, ``environment``, ``locked``)."""
+    variables: list[str]
+    """Sentences on environment variables whose value cannot be used."""
     providers: list[ProviderProbe]
     tls: str
     litellm: dict[str, Any]
@@ -96,6 +100,8 @@ def _print(found: Diagnosis) -> None:
         line(each.provider, _reached(each))
     for warning in settings["warnings"]:
         line("settings", warning)
+    for sentence in found.variables:
+        line("variables", sentence)
     for advice in found.advice:
         console.print(f"[bold]→ {escape(advice)}[/bold]")
 
@@ -145,6 +151,7 @@ async def diagnose(user_data: Path | None) -> Diagnosis:
             "warnings": list(loaded.warnings),
         },
         keys=keys,
+        variables=[*unusable_timeouts(os.environ), *unusable_limits(Environment(os.environ))],
         providers=reached,
         tls=_trusted(authorities),
         litellm=await _litellm(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from math import inf, isfinite
 from typing import Final
@@ -31,21 +30,34 @@ class Timeouts(msgspec.Struct, frozen=True):
     """From one content event to the next; keep-alive comments are not content."""
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Timeouts:
-        """Reads ``SCALIX_TIMEOUT_FIRST_TOKEN_S`` and ``SCALIX_TIMEOUT_IDLE_S`` (protocol page 9): 0 is none, what
-        is not a number is ignored."""
-        values = os.environ if environ is None else environ
-        return cls(
-            first_token_s=_seconds(values.get("SCALIX_TIMEOUT_FIRST_TOKEN_S"), FIRST_TOKEN_S),
-            idle_s=_seconds(values.get("SCALIX_TIMEOUT_IDLE_S"), IDLE_S),
-        )
+    def from_environment(cls, environ: Mapping[str, str]) -> Timeouts:
+        """Reads ``SCALIX_TIMEOUT_FIRST_TOKEN_S`` and ``SCALIX_TIMEOUT_IDLE_S`` (protocol page 9): 0 is none, what is
+        not a number is ignored (``unusable_timeouts`` says so)."""
+        first_token_s, idle_s = (_read(environ, name, default) for name, default in _DEFAULTS_S.items())
+        return cls(first_token_s, idle_s)
 
 
-def _seconds(text: str | None, default: float) -> float:
+_DEFAULTS_S: Final = {"SCALIX_TIMEOUT_FIRST_TOKEN_S": FIRST_TOKEN_S, "SCALIX_TIMEOUT_IDLE_S": IDLE_S}
+
+
+def unusable_timeouts(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that holds no number of seconds."""
+    return [
+        f"{name} is {environ[name]!r}, which is no number of seconds; {default_s:g} is used."
+        for name, default_s in _DEFAULTS_S.items()
+        if environ.get(name, "").strip() and _seconds(environ[name]) is None
+    ]
+
+
+def _read(environ: Mapping[str, str], name: str, default_s: float) -> float:
+    seconds = _seconds(environ.get(name, ""))
+    return default_s if seconds is None else seconds or inf
+
+
+def _seconds(text: str) -> float | None:
+    """None for what is no length of time."""
     try:
-        value = float(text) if text is not None else default
+        value = float(text)
     except ValueError:
-        return default
-    if not isfinite(value) or value < 0:
-        return default
-    return value or inf
+        return None
+    return value if isfinite(value) and value >= 0 else None

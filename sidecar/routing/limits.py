@@ -47,12 +47,19 @@ Tier = Literal["free", "pro"]
 
 FREE_REQUESTS_PER_DAY: Final = 50
 FREE_TOKENS_PER_DAY: Final = 100_000
-"""Our own defaults; Pro has none. ``SCALIX_FREE_REQUESTS_PER_DAY``, ``SCALIX_FREE_TOKENS_PER_DAY``,
-``SCALIX_PRO_REQUESTS_PER_DAY`` and ``SCALIX_PRO_TOKENS_PER_DAY`` replace them (a number, or ``unlimited``)."""
+"""Our own defaults; Pro has none."""
 
 DATABASE_WAIT_S: Final = 1.0
 """How long a call waits for a locked database before it is counted in memory."""
 
+_VARIABLES: Final = {
+    "free_requests": "SCALIX_FREE_REQUESTS_PER_DAY",
+    "free_tokens": "SCALIX_FREE_TOKENS_PER_DAY",
+    "pro_requests": "SCALIX_PRO_REQUESTS_PER_DAY",
+    "pro_tokens": "SCALIX_PRO_TOKENS_PER_DAY",
+}
+"""What replaces them: a number, or ``unlimited``."""
+_UNLIMITED: Final = frozenset({"unlimited", "none"})
 _PAID_ROUTES: Final = frozenset({"engine", "gateway", "proxy"})
 
 
@@ -66,18 +73,27 @@ class TierLimits(msgspec.Struct, frozen=True):
 
     @classmethod
     def from_environment(cls, environ: Environment) -> TierLimits:
-        """The defaults with what the environment replaces; a value that is no count leaves the default."""
-        base = cls()
-        return cls(
-            _limit(environ.get("SCALIX_FREE_REQUESTS_PER_DAY"), base.free_requests),
-            _limit(environ.get("SCALIX_FREE_TOKENS_PER_DAY"), base.free_tokens),
-            _limit(environ.get("SCALIX_PRO_REQUESTS_PER_DAY"), base.pro_requests),
-            _limit(environ.get("SCALIX_PRO_TOKENS_PER_DAY"), base.pro_tokens),
-        )
+        """The defaults with what the environment replaces; a value that is no count leaves the default
+        (``unusable_limits`` says so)."""
+        replaced = {
+            field: _limit(text)
+            for field, name in _VARIABLES.items()
+            if (text := environ.get(name)) is not None and _is_limit(text)
+        }
+        return cls(**replaced)
 
     def of(self, tier: Tier) -> tuple[int | None, int | None]:
         """(requests, tokens) per day."""
         return (self.free_requests, self.free_tokens) if tier == "free" else (self.pro_requests, self.pro_tokens)
+
+
+def unusable_limits(environ: Environment) -> list[str]:
+    """A sentence for each variable that holds no limit."""
+    return [
+        f"{name} is {text!r}, which is neither a number nor unlimited; the limit is the usual one."
+        for name in _VARIABLES.values()
+        if (text := environ.get(name)) is not None and not _is_limit(text)
+    ]
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -337,12 +353,12 @@ def _iso(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
-def _limit(text: str | None, default: int | None) -> int | None:
-    if text is None:
-        return default
-    if text.lower() in {"unlimited", "none"}:
-        return None
-    return int(text) if text.isascii() and text.isdigit() else default
+def _is_limit(text: str) -> bool:
+    return text.lower() in _UNLIMITED or (text.isascii() and text.isdigit())
+
+
+def _limit(text: str) -> int | None:
+    return None if text.lower() in _UNLIMITED else int(text)
 
 
 def _busy() -> DatabaseBusy:

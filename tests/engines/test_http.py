@@ -15,7 +15,7 @@ from sidecar.engines.exchange import Exchange, endpoint
 from sidecar.engines.http import ProviderHttp
 from sidecar.engines.network import is_loopback, place_of, proxy_for
 from sidecar.engines.openai_compatible import OpenAICompatibleEngine
-from sidecar.engines.timeouts import Timeouts
+from sidecar.engines.timeouts import Timeouts, unusable_timeouts
 from sidecar.errors import Cancelled, ProviderError
 from tests.engines.calls import KEY, call, collect, target, text_of
 from tests.providers import Answer, Later, Pause, ScriptedProvider, openai_chat_stream
@@ -329,3 +329,11 @@ def test_a_message_names_host_and_port_only(url: str, place: str) -> None:
 def test_timeouts_come_from_the_environment(text: str | None, seconds: float) -> None:
     environ = {} if text is None else {"SCALIX_TIMEOUT_FIRST_TOKEN_S": text}
     assert Timeouts.from_environment(environ).first_token_s == seconds
+
+
+def test_a_timeout_that_is_no_number_is_told() -> None:
+    environ = {"SCALIX_TIMEOUT_FIRST_TOKEN_S": "2 min", "SCALIX_TIMEOUT_IDLE_S": "0"}
+    assert unusable_timeouts(environ) == [
+        "SCALIX_TIMEOUT_FIRST_TOKEN_S is '2 min', which is no number of seconds; 120 is used."
+    ]
+    assert unusable_timeouts({"SCALIX_TIMEOUT_IDLE_S": " "}) == []

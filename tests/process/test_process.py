@@ -103,6 +103,30 @@ async def test_end_of_stdin_saves_and_exits_with_zero(place: Installation) -> No
     assert place.messages(chat)[-1][1] == "Hello\n\n[Response cancelled by user]"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--max-line-bytes", "abc"), "argument --max-line-bytes: must be a whole number, at least 1"),
+        (("--max-line-bytes", "0"), "argument --max-line-bytes: must be a whole number, at least 1"),
+        (("--user-data", __file__), f"argument --user-data: {__file__} is a file, and must be a folder"),
+    ],
+)
+async def test_options_that_cannot_be_followed_are_said_on_stderr(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    async with process_host(tmp_path, arguments=arguments) as host:
+        await host.closed.wait()
+        assert await host.process.wait() == 2
+    assert host.frames == []
+    assert host.stderr.decode().splitlines()[-1] == f"scalix-sidecar serve: error: {said}"
+
+
+async def test_a_number_in_the_environment_that_is_none_is_logged(tmp_path: Path) -> None:
+    async with process_host(tmp_path, {"SCALIX_TIMEOUT_IDLE_S": "soon"}) as host:
+        await host.initialize()
+    assert b"SCALIX_TIMEOUT_IDLE_S is 'soon', which is no number of seconds; 60 is used." in host.stderr
+
+
 @pytest.mark.parametrize(("first", "code"), [("shutdown", 0), (None, 1)])
 async def test_the_exit_code_tells_whether_shutdown_was_asked_for(tmp_path: Path, first: str | None, code: int) -> None:
     async with process_host(tmp_path) as host:

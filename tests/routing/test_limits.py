@@ -14,7 +14,7 @@ from protocol.errors import ErrorCode
 from sidecar.errors import ProviderError
 from sidecar.routing import limits as module
 from sidecar.routing.inputs import Environment
-from sidecar.routing.limits import TierLimiter, TierLimits
+from sidecar.routing.limits import TierLimiter, TierLimits, unusable_limits
 from sidecar.store.database import Database
 from tests.app_database import create_app_database
 from tests.routing.scripted import target
@@ -313,3 +313,6 @@ def test_the_environment_replaces_the_defaults() -> None:
     limits = TierLimits.from_environment(Environment(values))
     assert (limits.of("free"), limits.of("pro")) == ((7, None), (9, None))
     assert TierLimits.from_environment(Environment({})).of("free") == (50, 100_000)
+    assert unusable_limits(Environment(values)) == [
+        "SCALIX_PRO_TOKENS_PER_DAY is '-1', which is neither a number nor unlimited; the limit is the usual one."
+    ]
