@@ -70,7 +70,7 @@ class ChatCountTokensParams(msgspec.Struct, frozen=True, rename="camel"):
     """``chat:count-tokens``: ``input`` is what stands in the prompt box."""
 
     chat_id: int
-    input: str = ""
+    input: str
 
 
 class TokenCounts(msgspec.Struct, frozen=True, rename="camel"):

@@ -65,6 +65,7 @@ from sidecar.routing.login_shell import LoginShellEnvironment
 from sidecar.routing.meter import Meter
 from sidecar.routing.probe import probe_all
 from sidecar.routing.runner import Router
+from sidecar.routing.slots import StreamSlots
 from sidecar.rpc import router as rpc_router
 from sidecar.rpc.dispatcher import Dispatcher
 from sidecar.rpc.host import HostLink
@@ -217,13 +218,15 @@ class Services:
         self.sources = PromptSources(database=self.database, host=host, paths=paths, test_build=self._test_build)
         self.planner = self._planner()
         self.autosave = Autosave(self.database)
-        self.chat = self._chat(application)
+        slots = StreamSlots()
+        self.chat = self._chat(application, slots)
         self.llm = LlmService(
             caller=self.caller,
             route=self.planner.route,
             open_lane=application.open_lane,
             settings=self.settings.load_enabled,
             meter=self.meter,
+            slots=slots,
         )
         self.help = HelpChat(
             engine=self.engines,
@@ -257,7 +260,7 @@ class Services:
             in_order=self.advisor.in_order,
         )
 
-    def _chat(self, application: Application) -> ChatService:
+    def _chat(self, application: Application, slots: StreamSlots) -> ChatService:
         host = application.host_side
         return ChatService(
             ChatParts(
@@ -272,7 +275,8 @@ class Services:
                 chunk_mode=lambda: host.capabilities.chunks,
                 settings_now=self.settings.load,
                 test_build=self._test_build,
-            )
+            ),
+            slots,
         )
 
     def register(self, router: rpc_router.Router) -> None:

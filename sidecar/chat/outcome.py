@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -207,18 +206,3 @@ def add_usage(total: UsageReport, call: Usage) -> UsageReport:
         cached_input_tokens=plus(total.cached_input_tokens, call.cached_input_tokens),
         total_tokens=plus(total.total_tokens, total_of_call),
     )
-
-
-def attempt_reports(attempts: Sequence[Any]) -> list[AttemptReport]:
-    """The router's attempts in the wire's shape."""
-    return [
-        AttemptReport(
-            provider=attempt.provider,
-            name=attempt.name,
-            outcome=attempt.outcome,
-            ms=round(attempt.ms),
-            code=None if attempt.code is None else str(attempt.code),
-            ttft_ms=None if attempt.ttft_ms is None else round(attempt.ttft_ms),
-        )
-        for attempt in attempts
-    ]

@@ -1,16 +1,14 @@
-"""Who is streaming: the one owner of that fact. One stream per chat, 64 at once (protocol page 8)."""
+"""Who is streaming: the one owner of that fact. One stream per chat (protocol page 8)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 import anyio
 
-from sidecar.errors import Conflict, Overloaded
-
-MAX_STREAMS: Final = 64
+from sidecar.errors import Conflict
+from sidecar.routing.slots import StreamSlots
 
 
 class ActiveStream:
@@ -62,8 +60,8 @@ class ActiveStream:
 class StreamRegistry:
     """The active streams by chat id."""
 
-    def __init__(self, *, limit: int = MAX_STREAMS) -> None:
-        self._limit = limit
+    def __init__(self, slots: StreamSlots) -> None:
+        self._slots = slots
         self._active: dict[int, ActiveStream] = {}
 
     @contextmanager
@@ -73,14 +71,13 @@ class StreamRegistry:
             raise Conflict(
                 "This chat is still answering. Wait for it to finish, or stop it first.", extra={"chatId": chat_id}
             )
-        if len(self._active) >= self._limit:
-            raise Overloaded(f"{self._limit} chats are answering at once. Wait for one to finish.")
-        stream = self._active[chat_id] = ActiveStream(chat_id)
-        try:
-            yield stream
-        finally:
-            del self._active[chat_id]
-            stream.finished()
+        with self._slots.hold():
+            stream = self._active[chat_id] = ActiveStream(chat_id)
+            try:
+                yield stream
+            finally:
+                del self._active[chat_id]
+                stream.finished()
 
     def find(self, chat_id: int) -> ActiveStream | None:
         """The stream now running on a chat."""

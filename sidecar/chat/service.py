@@ -8,14 +8,15 @@ from sidecar.chat.parts import ChatParts
 from sidecar.chat.registry import StreamRegistry
 from sidecar.chat.session import ChatSession
 from sidecar.chat.turn import check_intent, conflicting_intent, intent_of
+from sidecar.routing.slots import StreamSlots
 
 
 class ChatService:
-    """The streams of this process."""
+    """The streams of this process, each in one of ``slots``."""
 
-    def __init__(self, parts: ChatParts) -> None:
+    def __init__(self, parts: ChatParts, slots: StreamSlots) -> None:
         self._parts = parts
-        self._registry = StreamRegistry()
+        self._registry = StreamRegistry(slots)
 
     async def stream(self, params: ChatStreamParams) -> int | str:
         """Answer one prompt. Returns the chat id, or ``"error"`` when the terminal notification said why.

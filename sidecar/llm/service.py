@@ -15,18 +15,19 @@ import msgspec
 import structlog
 
 from protocol import llm as wire
-from protocol.chat import AttemptReport, ModelRef
+from protocol.chat import ModelRef
 from sidecar.engines.base import ModelCall, Target
 from sidecar.errors import Cancelled, Conflict, InvalidParams, SidecarError
 from sidecar.llm import prompt as given
 from sidecar.llm.stream_parts import PartBuilder, wire_usage
 from sidecar.redaction import register_callers_headers
-from sidecar.routing.attempts import Attempt
+from sidecar.routing.attempts import Attempt, attempt_reports
 from sidecar.routing.inputs import ModelChoice
 from sidecar.routing.meter import Meter
 from sidecar.routing.recording import SettledCall, prompt_units
 from sidecar.routing.resolve import Route
 from sidecar.routing.runner import Router
+from sidecar.routing.slots import StreamSlots
 from sidecar.settings.values import AppSettings
 
 PART: Final = "llm:part"
@@ -40,7 +41,8 @@ OpenLane = Callable[[str, Callable[[int], Any], float], Any]
 class LlmService:
     """The calls of this process.
 
-    ``settings`` are read afresh for each (raises ``FeatureDisabled``); ``route`` finds the candidates.
+    ``settings`` are read afresh for each (raises ``FeatureDisabled``); ``route`` finds the candidates; ``slots`` are
+    shared with the chats.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class LlmService:
         open_lane: OpenLane,
         settings: Callable[[], Awaitable[AppSettings]],
         meter: Meter,
+        slots: StreamSlots,
     ) -> None:
         self._caller = caller
         self._route = route
         self._open_lane = open_lane
         self._settings = settings
         self._meter = meter
+        self._slots = slots
         self._running: dict[str, tuple[anyio.CancelScope, anyio.Event]] = {}
 
     async def stream(self, params: wire.LlmStreamParams) -> wire.LlmStreamResult:
@@ -65,13 +69,14 @@ class LlmService:
             raise InvalidParams(f"callId must have 1 to {MAX_ID_CHARS} characters.", path="callId")
         if params.call_id in self._running:
             raise Conflict("A call with this callId is still running.", extra={"callId": params.call_id})
-        scope, done = anyio.CancelScope(), anyio.Event()
-        self._running[params.call_id] = (scope, done)
-        try:  # nothing was waited for so far: a cancel that is sent right behind must find the call
-            return await self._run(params, await self._settings(), scope)
-        finally:
-            del self._running[params.call_id]
-            done.set()
+        with self._slots.hold():
+            scope, done = anyio.CancelScope(), anyio.Event()
+            self._running[params.call_id] = (scope, done)
+            try:  # nothing was waited for so far: a cancel that is sent right behind must find the call
+                return await self._run(params, await self._settings(), scope)
+            finally:
+                del self._running[params.call_id]
+                done.set()
 
     async def cancel(self, call_id: str) -> bool:
         """Stop a call and wait for its last part. Always True."""
@@ -195,17 +200,7 @@ class _Call:
             usage=wire_usage(self.builder.usage),
             warnings=self.warnings,
             model=model,
-            attempts=[
-                AttemptReport(
-                    provider=attempt.provider,
-                    name=attempt.name,
-                    outcome=attempt.outcome,
-                    ms=round(attempt.ms),
-                    code=attempt.code,
-                    ttft_ms=None if attempt.ttft_ms is None else round(attempt.ttft_ms),
-                )
-                for attempt in self.attempts
-            ],
+            attempts=attempt_reports(self.attempts),
         )
 
 

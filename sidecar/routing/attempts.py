@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
+from protocol.chat import AttemptReport
 from sidecar.engines.base import Target
 
 Outcome = Literal["ok", "error", "cancelled", "skipped"]
@@ -29,3 +31,18 @@ class Fallback(msgspec.Struct, frozen=True):
     from_: Target
     to: Target
     code: str
+
+
+def attempt_reports(attempts: Sequence[Attempt]) -> list[AttemptReport]:
+    """Attempts in the wire's shape, times in whole ms."""
+    return [
+        AttemptReport(
+            provider=attempt.provider,
+            name=attempt.name,
+            outcome=attempt.outcome,
+            ms=round(attempt.ms),
+            code=None if attempt.code is None else str(attempt.code),
+            ttft_ms=None if attempt.ttft_ms is None else round(attempt.ttft_ms),
+        )
+        for attempt in attempts
+    ]

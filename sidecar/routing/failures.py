@@ -8,7 +8,7 @@ from typing import Final
 from protocol.errors import ErrorCode
 from sidecar.engines.base import Target
 from sidecar.errors import ProviderError
-from sidecar.routing.attempts import Attempt
+from sidecar.routing.attempts import Attempt, attempt_reports
 from sidecar.routing.breaker import CircuitBreaker, circuit_of
 
 KEY_ERRORS: Final = frozenset(
@@ -74,7 +74,7 @@ def circuit_open(skipped: Sequence[Target], breaker: CircuitBreaker) -> Provider
 
 def with_attempts(error: ProviderError, attempts: Sequence[Attempt], target: Target | None = None) -> ProviderError:
     """``error`` saying what was tried and, for ``target``, whose failure it is."""
-    error.extra["attempts"] = list(attempts)
+    error.extra["attempts"] = attempt_reports(attempts)
     if error.code is ErrorCode.RATE_LIMIT_EXCEEDED:
         error.extra.setdefault("scope", "provider")
     if target is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, Never
+from typing import Any, Final, Never, TypeGuard
 
 import msgspec
 
@@ -55,7 +55,7 @@ def _message(value: Any) -> Incoming:
     if not isinstance(value, dict):
         return Malformed(RpcCode.INVALID_REQUEST, "Invalid Request: a message is a JSON object")
     identifier = value.get("id")
-    readable = identifier if _is_id(identifier) else None
+    readable = identifier if is_request_id(identifier) else None
     if value.get("jsonrpc") != "2.0":
         return Malformed(RpcCode.INVALID_REQUEST, 'Invalid Request: "jsonrpc" must be "2.0"', readable)
     if "method" in value:
@@ -79,7 +79,8 @@ def _call(value: dict[str, Any], identifier: RequestId | None) -> Incoming:
     return Request(id=identifier, method=method, params=params)
 
 
-def _is_id(value: Any) -> bool:
+def is_request_id(value: Any) -> TypeGuard[RequestId]:
+    """Whether this can be the id of a request. In Python ``True`` equals 1, on the wire it does not."""
     return isinstance(value, str | int) and not isinstance(value, bool)
 
 

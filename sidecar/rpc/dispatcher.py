@@ -29,13 +29,14 @@ import structlog
 from protocol.envelope import Failure, Incoming, Malformed, Notification, Request, RequestId, Result
 from protocol.errors import RpcCode
 from sidecar.errors import Cancelled, InvalidParams, Overloaded, SidecarError
-from sidecar.rpc.codec import decode, failure
+from sidecar.rpc.codec import decode, failure, is_request_id
 from sidecar.rpc.host import HostLink
 from sidecar.rpc.outbox import Outbox
 from sidecar.rpc.router import Handler, Router
 from sidecar.transport.framing import Oversized
 
 MAX_IN_FLIGHT: Final = 256
+CANCEL: Final = "$/cancelRequest"
 BIG_LINE_BYTES: Final = 256 * 1024
 """Lines longer than this are decoded in a worker thread: parsing 64 MiB takes longer than a stream should wait."""
 
@@ -73,11 +74,14 @@ class Dispatcher:
         self._outbox = outbox
         self._host = host
         self._router = router
+        router.add({}, {CANCEL: "id"})
         self._initialize = initialize
         self._shutdown = shutdown
         self._on_answered_initialize = on_answered_initialize
         self._gate = Gate.CLOSED
         self._in_flight: dict[RequestId, anyio.CancelScope] = {}
+        self._in_batches: set[RequestId] = set()
+        """Members of batches that are not answered yet; some of them have done their work."""
         self._shutdowns: set[RequestId] = set()
         """Those of them that wait for all the others."""
         self._settled = anyio.Event()
@@ -101,6 +105,8 @@ class Dispatcher:
             decoded = decode(line)
         if isinstance(decoded, list):
             self._batch(decoded, tasks)
+        elif isinstance(decoded, Request) and self._is_taken(decoded.id):
+            self._outbox.message(_id_taken(decoded.id))
         else:
             self._one(decoded, self._outbox.message, tasks)
 
@@ -134,17 +140,31 @@ class Dispatcher:
     def _batch(self, members: list[Incoming], tasks: anyio.abc.TaskGroup) -> None:
         expected = sum(isinstance(member, Request | Malformed) for member in members)
         answers: list[Answer] = []
+        ids: set[RequestId] = set()
 
         def collect(answer: Answer) -> None:
             answers.append(answer)
             if len(answers) == expected:
+                self._in_batches -= ids
                 self._outbox.message(answers)
 
         for member in members:
+            if isinstance(member, Request):
+                if self._is_taken(member.id):
+                    collect(_id_taken(member.id))
+                    continue
+                ids.add(member.id)
+                self._in_batches.add(member.id)
             self._one(member, collect, tasks)
+
+    def _is_taken(self, identifier: RequestId) -> bool:
+        """Whether a request with this id has not been answered yet."""
+        return identifier in self._in_flight or identifier in self._in_batches
 
     def _one(self, message: Incoming, respond: Respond, tasks: anyio.abc.TaskGroup) -> None:
         match message:
+            case Malformed(id=str(identifier)) if self._host.is_asked(identifier):
+                self._host.answered(failure(identifier, RpcCode.INVALID_REQUEST, ""))
             case Malformed(code=code, message=text, id=identifier):
                 respond(failure(identifier, code, text))
             case Request():
@@ -157,19 +177,22 @@ class Dispatcher:
     def _notification(self, message: Notification) -> None:
         if message.method == "exit":
             self.exit_requested.set()
-        elif message.method == "$/cancelRequest":
-            identifier = message.params.get("id") if isinstance(message.params, dict) else None
-            scope = self._in_flight.get(identifier) if isinstance(identifier, str | int) else None
+        elif message.method == CANCEL:
+            scope = self._scope_of(message.params)
             if scope is not None:
                 scope.cancel()
 
+    def _scope_of(self, raw: Any) -> anyio.CancelScope | None:
+        """What ``$/cancelRequest`` with these params stops; a notification's mistakes have nobody to be told to."""
+        try:
+            identifier = self._router.params(CANCEL, raw).get("id")
+        except InvalidParams:
+            return None
+        return self._in_flight.get(identifier) if is_request_id(identifier) else None
+
     def _request(self, request: Request, respond: Respond, tasks: anyio.abc.TaskGroup) -> None:
-        if request.id in self._in_flight:
-            text = "Invalid Request: a request with this id is still in flight"
-            respond(failure(request.id, RpcCode.INVALID_REQUEST, text))
-            return
         if request.method == "ping":
-            respond(Result(id=request.id, result={}))
+            respond(self._pong(request))
             return
         refusal = self._refusal(request)
         if refusal is not None:
@@ -183,6 +206,13 @@ class Dispatcher:
             self._gate = Gate.SHUT
             self._shutdowns.add(request.id)
         tasks.start_soon(self._run, request, scope, respond, name=request.method)
+
+    def _pong(self, request: Request) -> Answer:
+        try:
+            self._router.params(request.method, request.params)
+        except InvalidParams as error:
+            return _wire(request.id, error)
+        return Result(id=request.id, result={})
 
     def _refusal(self, request: Request) -> Failure | None:
         """Why the request may not even start; None when it may."""
@@ -255,6 +285,10 @@ class Dispatcher:
         if handler is None:
             raise _MethodNotFound(f"Method not found: {method}")
         return await handler(self._router.params(method, request.params))
+
+
+def _id_taken(identifier: RequestId) -> Failure:
+    return failure(identifier, RpcCode.INVALID_REQUEST, "Invalid Request: a request with this id is still in flight")
 
 
 class _MethodNotFound(SidecarError):

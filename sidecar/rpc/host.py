@@ -57,6 +57,10 @@ class HostLink:
             raise HostRefused(answer.error.message or f"The app could not answer {method}.")
         return answer.result
 
+    def is_asked(self, identifier: RequestId) -> bool:
+        """Whether the host owes an answer with this id."""
+        return identifier in self._pending
+
     def answered(self, answer: Result | Failure) -> None:
         """An answer from the host; unknown ids are ignored."""
         pending = None if answer.id is None else self._pending.get(answer.id)

@@ -84,6 +84,13 @@ async def test_a_chat_without_its_app_is_not_found(place: Installation, method: 
     assert place.provider.requests == []
 
 
+async def test_tokens_of_no_input_are_not_counted(place: Installation) -> None:
+    async with memory_host(place.folder, **PATCH) as host:
+        with pytest.raises(RpcError) as refused:
+            await host.request("chat:count-tokens", {"chatId": place.chat()})
+    assert (refused.value.code, refused.value.data["path"]) == (-32602, "input")
+
+
 @pytest.mark.parametrize("path", TRICKS[:-1])
 async def test_an_apps_path_that_leads_elsewhere_is_an_error_that_names_it(place: Installation, path: str) -> None:
     if Path(path).is_absolute() and "\0" not in path:

@@ -148,4 +148,4 @@ def test_what_the_sidecar_always_writes_is_required_and_what_it_leaves_out_is_no
     counts = load("request-to-sidecar/chat.count-tokens.result.json")["$defs"]["TokenCounts"]
     assert counts["required"] == list(counts["properties"])
     params = load("request-to-sidecar/chat.count-tokens.params.json")["$defs"]["ChatCountTokensParams"]
-    assert params["required"] == ["chatId"]
+    assert params["required"] == ["chatId", "input"]

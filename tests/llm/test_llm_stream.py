@@ -238,6 +238,26 @@ async def test_a_failed_call_ends_with_one_error_part_and_the_same_error(place: 
     assert (refused.value.data["code"], refused.value.data["status"]) == ("AUTHENTICATION_FAILED", 401)
     assert refused.value.data["details"] == '{"error": {"message": "Incorrect API key provided"}}'
     assert (part["type"], part["error"]["code"]) == ("error", "AUTHENTICATION_FAILED")
+    (attempt,) = refused.value.data["attempts"]
+    assert type(attempt["ms"]) is int, "whole ms, as in a result"
+
+
+async def test_calls_and_chats_share_the_sixty_four_places(place: Installation) -> None:
+    hold = Pause()
+    place.script([*openai_chat_stream(["Hel", "lo"])[:2], hold, *openai_chat_stream(["Hel", "lo"])[2:]])
+    one, two = place.chat(), place.chat()
+    async with memory_host(place.folder, capabilities={"chunks": "patch"}) as host:
+        chat = await host.start("chat:stream", place.stream_params(one))
+        calls = [await host.start("llm:stream", call(callId=f"c{number}")) for number in range(63)]
+        for method, params in (("llm:stream", call(callId="more")), ("chat:stream", place.stream_params(two))):
+            with pytest.raises(RpcError) as refused:
+                await host.request(method, params)
+            assert (refused.value.code, refused.value.data["retryable"]) == (-32001, True)
+        assert not place.messages(two)
+        hold.resume()
+        assert await host.answer(chat) == one
+        assert [(await host.answer(each))["finishReason"] for each in calls] == ["stop"] * 63
+        assert (await host.request("llm:stream", call(callId="more")))["finishReason"] == "stop"
 
 
 async def test_cancel_stops_the_call_and_closes_the_connection(place: Installation) -> None:

@@ -203,6 +203,15 @@ async def test_params_of_another_shape_are_invalid(params: Any) -> None:
         assert "path" in answer["error"]["data"]
 
 
+@pytest.mark.parametrize("params", [[1, 2], "text", 7])
+async def test_params_of_another_shape_are_invalid_where_none_are_read_too(params: Any) -> None:
+    async with connected() as wire:
+        wire.call(1, "ping", params)
+        assert code_of(await wire.next()) == (1, -32602)
+        wire.call(2, "ping", [{"newer": "host"}])
+        assert (await wire.next())["result"] == {}
+
+
 async def test_a_batch_is_answered_by_one_array_and_notifications_by_nothing() -> None:
     async with connected() as wire:
         await wire.opened()
@@ -236,6 +245,43 @@ async def test_an_id_in_flight_cannot_be_used_twice() -> None:
         assert (await wire.next())["id"] == "5"
         wire.service.let_go.set()
         assert await wire.next() == {"jsonrpc": "2.0", "id": 5, "result": "done"}
+
+
+async def test_the_ids_of_a_batch_are_in_flight_until_the_batch_is_answered() -> None:
+    async with connected() as wire:
+        await wire.opened()
+        ping = {"jsonrpc": "2.0", "id": 5, "method": "ping"}
+        wire.send([ping, {**ping, "id": 6, "method": "wait"}, ping, {**ping, "id": "5"}])
+        wire.call(5, "echo")
+        assert code_of(await wire.next()) == (5, -32600)
+        wire.service.let_go.set()
+        first, *rest = await wire.next()
+        assert first == {"jsonrpc": "2.0", "id": 5, "result": {}}
+        assert [code_of(each) for each in rest if "error" in each] == [(5, -32600)]
+        assert sorted(str(each["id"]) for each in rest) == ["5", "5", "6"]
+        wire.call(5, "echo")
+        assert (await wire.next())["result"] == {}
+
+
+@pytest.mark.parametrize("params", [{"id": 5}, [{"id": 5}], [5]])
+async def test_what_to_cancel_may_come_as_the_argument_list_of_the_ipc_call(params: Any) -> None:
+    async with connected() as wire:
+        await wire.opened()
+        wire.call(5, "wait")
+        wire.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": params})
+        assert code_of(await wire.next()) == (5, -32800)
+
+
+@pytest.mark.parametrize("params", [{"id": True}, {"id": 1.0}, {"id": "1"}, {"id": [1]}, {"id": None}, [1, 1], "1", 1])
+async def test_what_is_not_the_id_of_a_request_cancels_nothing(params: Any) -> None:
+    async with connected() as wire:
+        await wire.opened()
+        wire.call(1, "wait")
+        wire.send({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": params})
+        wire.call(2, "echo")
+        assert (await wire.next())["id"] == 2
+        wire.service.let_go.set()
+        assert (await wire.next())["result"] == "done"
 
 
 async def test_a_cancelled_request_is_answered_once_and_its_id_is_free_again() -> None:
@@ -379,6 +425,19 @@ async def test_the_sidecar_asks_the_host_and_passes_its_refusal_on() -> None:
         refusal = {"code": 1, "message": "no prompt today"}
         wire.send({"jsonrpc": "2.0", "id": question["id"], "error": refusal})
         assert (await wire.next())["error"]["message"] == "no prompt today"
+
+
+@pytest.mark.parametrize("answer", [{}, {"error": "no prompt today"}, {"error": None}, {"jsonrpc": "1.0", "result": 1}])
+async def test_a_host_whose_answer_is_none_is_not_waited_for(answer: dict[str, Any]) -> None:
+    """``JSON.stringify`` drops a result that is ``undefined``. Nor does the host get an answer to its answer."""
+    async with connected() as wire:
+        await wire.opened()
+        wire.call(1, "ask")
+        question = await wire.next()
+        wire.send({"jsonrpc": "2.0", "id": question["id"], **answer})
+        refused = await wire.next()
+        assert code_of(refused) == (1, -32000)
+        assert "host:system-prompt" in refused["error"]["message"]
 
 
 async def test_giving_up_on_the_host_tells_it_and_ignores_its_late_answer() -> None:

@@ -245,7 +245,7 @@ export interface ChatCancelParams {
 /** `chat:count-tokens`: `input` is what stands in the prompt box. */
 export interface ChatCountTokensParams {
   readonly chatId: number;
-  readonly input?: string;
+  readonly input: string;
 }
 
 /** `chat:response:end` of a stream. */
