@@ -1,9 +1,9 @@
 """What a call costs and what a model can do: litellm's local data, read without importing litellm.
 
-The file is read once, on a worker thread, when it is first wanted. Kept is the JSON text of the chat models of the
-app's providers; a model's text is parsed when that model is first asked for, because parsed the whole list takes
-8 MB and a user asks few models. A model that is not in it, a price that is missing, negative or no number, and every
-local or custom model cost *unknown* (None), never 0.
+The file is read once, on a worker thread, when it is first wanted. Kept is where in it the chat models of the app's
+providers are; a model is read and parsed when it is first asked for, because the whole list takes 8 MB when it is
+parsed, their texts are 0.8 MB, and a user asks few models. A model that is not in it, a price that is missing, negative
+or no number, and every local or custom model cost *unknown* (None), never 0.
 
 The rules are litellm's own (held by a differential test): a longer prompt than a model's threshold makes the whole
 call dearer, each price by itself; a cached or written prompt without a price of its own is an ordinary prompt.
@@ -98,7 +98,7 @@ class PriceList:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._texts: Mapping[str, bytes] | None = None
+        self._data: _Data | None = None
         self._models: dict[str, ModelData] = {}
         self._lock = anyio.Lock()
         self.version: str | None = None
@@ -106,11 +106,11 @@ class PriceList:
 
     async def load(self) -> None:
         """Read the data; without it everything is unknown. Never raises."""
-        if self._texts is not None:
+        if self._data is not None:
             return
         async with self._lock:
-            if self._texts is None:
-                self._texts, self.version = await anyio.to_thread.run_sync(_read, self._path)
+            if self._data is None:
+                self._data, self.version = await anyio.to_thread.run_sync(_read, self._path)
 
     def cost(self, provider: str, model: str, tokens: TokenCounts) -> float | None:
         """USD of one call to a vendor's model; None when unknown, also before ``load``."""
@@ -121,14 +121,14 @@ class PriceList:
 
     def model(self, provider: str, name: str) -> ModelData | None:
         """What is known about a model, also one that our catalogue does not list."""
-        if self._texts is None or provider not in _VENDORS:
+        if self._data is None or provider not in _VENDORS:
             return None
         return next((data for each in _names(provider, name) if (data := self._parsed(each)) is not None), None)
 
     def _parsed(self, name: str) -> ModelData | None:
-        if name not in self._models and self._texts is not None and (text := self._texts.get(name)) is not None:
+        if name not in self._models and self._data is not None and (place := self._data.places.get(name)) is not None:
             try:
-                self._models[name] = _model(msgspec.json.decode(text))
+                self._models[name] = _model(msgspec.json.decode(self._data.content[place]))
             except ValueError:  # no UTF-8 in it
                 return None
         return self._models.get(name)
@@ -207,6 +207,13 @@ def _elsewhere(provider: str, name: str) -> Iterator[str]:
 # --- reading -------------------------------------------------------------------------------------------------------
 
 
+class _Data(msgspec.Struct, frozen=True):
+    """The data file, and where in it each model's JSON is."""
+
+    content: mmap.mmap | bytes = b""
+    places: Mapping[str, slice] = {}
+
+
 class _Kind(msgspec.Struct):
     """What tells whether a model is wanted."""
 
@@ -218,29 +225,41 @@ _ENTRIES: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _KIND: Final = msgspec.json.Decoder(_Kind)
 
 
-def _read(path: Path | None) -> tuple[Mapping[str, bytes], str | None]:
+def _read(path: Path | None) -> tuple[_Data, str | None]:
     try:
         path = path or data_path()
         content = _mapped(path) if path is not None else b""
         entries = _ENTRIES.decode(content)
     except (OSError, ImportError, ValueError) as error:
         log.warning("no price data: costs are unknown", reason=str(error))
-        return {}, None
-    texts: dict[str, bytes] = {}
+        return _Data(), None
+    places: dict[str, slice] = {}
+    end = 0
     for name, entry in entries.items():
         if _is_wanted(name, entry):
-            texts[name] = bytes(entry)
-            texts.setdefault(name.lower(), texts[name])
-    return texts, _version(path, content) if path is not None and texts else None
+            text = bytes(entry)
+            if (begin := content.find(text, end)) < 0:  # not in the order of the file: a name that is there twice
+                begin = content.find(text)
+            end = begin + len(text)
+            copied = name.encode().decode()  # the name itself keeps the memory around it from being used again
+            places[copied] = slice(begin, end)
+            places.setdefault(name.lower(), places[name])
+    version = _version(path, content) if path is not None and places else None
+    _let_go(content)
+    return _Data(content, places), version
 
 
 def _mapped(path: Path) -> mmap.mmap:
-    """A file's content. Raises ``OSError``, and ``ValueError`` for an empty file.
-
-    Not read: the C library keeps as much memory for later as the largest piece that was ever given back, 1.5 MB here.
-    """
+    """A file's content, as memory that the system may take back. Raises ``OSError``, and ``ValueError`` for an empty
+    file."""
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _let_go(content: mmap.mmap | bytes) -> None:
+    """Of what was read, nothing stays in memory; what is asked for again comes from the system's cache."""
+    if isinstance(content, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # elsewhere: when the system wants it
+        content.madvise(mmap.MADV_DONTNEED)
 
 
 def _is_wanted(name: str, entry: msgspec.Raw) -> bool:

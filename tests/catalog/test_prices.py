@@ -212,6 +212,16 @@ async def test_without_data_everything_is_unknown(tmp_path: Path, content: bytes
     assert prices.version is None
 
 
+async def test_of_a_model_that_is_there_twice_the_second_counts(tmp_path: Path) -> None:
+    entry = '{{"litellm_provider": "openai", "input_cost_per_token": {0}, "output_cost_per_token": {0}}}'.format
+    path = tmp_path / "prices.json"
+    path.write_text(f'{{"one": {entry(1)}, "two": {entry(2)}, "one": {entry(3)}, "Three": {entry(1)}}}')
+    prices = PriceList(path)
+    await prices.load()
+    usage = Usage(input_tokens=1, output_tokens=0)
+    assert [prices.cost("openai", name, usage) for name in ("one", "two", "three")] == [3, 2, 1]
+
+
 async def test_a_model_whose_data_is_no_text_is_unknown(tmp_path: Path) -> None:
     path = tmp_path / "prices.json"
     path.write_bytes(b'{"gpt-4.1": {"litellm_provider": "openai", "source": "\xff", "input_cost_per_token": 1}}')

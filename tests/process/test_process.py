@@ -73,7 +73,7 @@ PROBE = textwrap.dedent(
     from sidecar.app import Application
 
     def report(self):
-        heavy = {"litellm", "aiohttp", "pydantic", "rich", "typer", "openai", "tiktoken"}
+        heavy = {"litellm", "aiohttp", "pydantic", "rich", "typer", "openai", "tiktoken", "argparse"}
         print("loaded at the first answer:", sorted(heavy & set(sys.modules)), file=sys.stderr, flush=True)
 
     Application._start_background = report
@@ -119,6 +119,13 @@ async def test_options_that_cannot_be_followed_are_said_on_stderr(
         assert await host.process.wait() == 2
     assert host.frames == []
     assert host.stderr.decode().splitlines()[-1] == f"scalix-sidecar serve: error: {said}"
+
+
+async def test_a_file_in_the_place_of_the_folder_is_said_without_another_option_too() -> None:
+    async with process_host(Path(__file__)) as host:
+        await host.closed.wait()
+        assert await host.process.wait() == 2
+    assert host.stderr.decode().splitlines()[-1].endswith(f"{__file__} is a file, and must be a folder")
 
 
 async def test_a_number_in_the_environment_that_is_none_is_logged(tmp_path: Path) -> None:
