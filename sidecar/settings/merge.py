@@ -57,6 +57,30 @@ def merged(rows: Mapping[str, Row], file: Mapping[str, str] | None, file_changed
     return in_schema_order(result)
 
 
+def with_dropped(file: Mapping[str, str], written: Mapping[str, str]) -> Document:
+    """``file`` with what it held when it was ``written`` and the app has dropped since, not knowing it."""
+    result = dict(file)
+    for key, text in written.items():
+        if key in file:
+            result[key] = _with_dropped_members(file[key], text, (key,))
+        elif key not in _APP_KEYS:
+            result[key] = text
+    return result
+
+
+def _with_dropped_members(theirs: str, written: str, path: tuple[str, ...]) -> str:
+    if theirs == written or not (_is_container(path) and is_object(theirs) and is_object(written)):
+        return theirs
+    result = members(theirs)
+    for name, text in _members(written).items():
+        inner = (*path, name)
+        if name in result:
+            result[name] = _with_dropped_members(result[name], text, inner)
+        elif not _is_container(inner) and not _app_removes(inner):
+            result[name] = text
+    return theirs if result == _members(theirs) else render(result, len(path))
+
+
 def was_reset(rows: Mapping[str, Row], file: Mapping[str, str]) -> bool:
     """Whether the app could not use the file and has begun a new one from defaults.
 

@@ -30,6 +30,7 @@ from sidecar.settings.migrate import (
 from sidecar.settings.not_written import kept_busy, not_written
 from sidecar.settings.schema import defaults, in_schema_order
 from sidecar.settings.table import ABSENT, Table, read_table, token_of, write_table
+from sidecar.settings.unshared import NOTHING_UNSHARED
 from sidecar.settings.values import AppSettings
 from sidecar.store.worker import NEWEST_KNOWN_SCHEMA, schema_version
 
@@ -64,6 +65,7 @@ class Sides:
     def __init__(self, path: Path, *, step: Step = no_step) -> None:
         self.file = SettingsFile(path, step=step)
         self._step = step
+        self._unshared = NOTHING_UNSHARED
 
     def look_at_both(self, connection: sqlite3.Connection, known: Snapshot | None) -> Snapshot:
         """``known`` itself while neither side has changed, else both sides read and merged."""
@@ -92,7 +94,14 @@ class Sides:
         return Snapshot(self._merged(table, file), table, file)
 
     def _merged(self, table: Table, file: FileText) -> Document:
-        return merged(table.rows, file.document, file.changed_at)
+        if file.document is None or self._unshared is NOTHING_UNSHARED:
+            return merged(table.rows, file.document, file.changed_at)
+        rows = self._unshared.rows(table.rows, file.document)
+        return merged(rows, self._unshared.file(file.document), file.changed_at)
+
+    def brought_together(self) -> None:
+        """The transaction that made the table say what the file says is on the disk."""
+        self._unshared = NOTHING_UNSHARED
 
     def _kept(self, file: FileText) -> str:
         """Keep a file that cannot be used, and say where it is."""
@@ -148,6 +157,7 @@ class Sides:
                 raise SettingsUnreadable(f"Failed to write settings: {before.problem}", path=str(self.file.path))
             document = in_schema_order(edit(before.document or _new_document()))
             if not before.file.unreadable and document == (before.file.document or {}):
+                self._unshared = self._unshared.after(before.document, document)
                 return replace(before, document=document)
             try:
                 file = self.file.write(document, before.file)
@@ -157,6 +167,7 @@ class Sides:
                 if not required:
                     return replace(before, document=document)
                 raise not_written(self.file.path, error) from error
+            self._unshared = self._unshared.after(before.document, document)
             return Snapshot(document, table, file)
         raise kept_busy(self.file.path)
 
@@ -169,7 +180,9 @@ class Sides:
         """
         file = self.file.read()
         if file.exists and not file.unreadable:
+            before = self._merged(remembered, file)
             written = self.replace_file(ABSENT, edit, True)
+            self._unshared = self._unshared.without(before.keys() - edit(dict(before)).keys())
             return replace(written, document=self._merged(remembered, written.file), table=remembered)
         if busy is not None:
             raise busy

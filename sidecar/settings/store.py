@@ -224,6 +224,7 @@ class SettingsStore:
                 patience_ms=patience_ms,
             )
             self._retry_at = self._clock()
+            self._sides.brought_together()
             return snapshot
         except StoreError as error:
             self._retry_at = self._clock() + RETRY_AFTER_S
@@ -246,6 +247,7 @@ class SettingsStore:
             else:
                 report, snapshot = await self._database.write(self._sides.migrate)
                 document = snapshot.document
+                self._sides.brought_together()
                 if report.status != "up-to-date":
                     self._snapshot = None
         values = {key: value_of(text) for key, text in document.items()}

@@ -17,6 +17,7 @@ from sidecar.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreadable, Sto
 from sidecar.settings.not_written import SettingsNotWritten
 from sidecar.settings.store import RETRY_AFTER_S
 from tests.app_database import create_app_database, execute
+from tests.settings.desktop_app import DesktopApp
 from tests.settings.installation import Installation
 
 pytestmark = pytest.mark.anyio
@@ -120,6 +121,53 @@ async def test_a_locked_database_costs_no_change(installation: Installation, jou
         now[0] += RETRY_AFTER_S
         assert (await store.load()).thinking_budget == "high"
     assert installation.in_table() == {**SETTINGS, "thinkingBudget": "high"}
+
+
+async def test_what_the_app_drops_while_the_database_is_locked_is_not_lost(installation: Installation) -> None:
+    """Keys and members the app does not know: changed in the file alone, and gone from it before the lock is."""
+    entry = {"apiKey": installation.host.seal("key"), "resourceName": "old"}
+    installation.write_file({**SETTINGS, "autoFallback": False, "providerSettings": {"azure": entry}})
+    now = [0.0]
+    async with installation.store(busy_timeout_ms=20, clock=lambda: now[0]) as store:
+        await store.migrate()
+        with closing(sqlite3.connect(installation.path, isolation_level=None)) as app:
+            app.execute("BEGIN EXCLUSIVE")
+            plain = (await store.get_for_host())["providerSettings"]["azure"]
+            changed = {**plain, "resourceName": "new"}
+            await store.set({"autoFallback": True, "providerSettings": {"azure": changed}, "sidecarRolloutPercent": 50})
+            DesktopApp(installation.file, installation.host).write({"thinkingBudget": "high"})
+            assert "autoFallback" not in installation.in_file()
+            shown = await store.get_for_host()
+            assert (shown["autoFallback"], shown["thinkingBudget"]) == (True, "high"), "at once"
+            await store.set({"hasRunBefore": True})
+            DesktopApp(installation.file, installation.host).write({"hasRunBefore": False})
+            app.execute("ROLLBACK")
+        now[0] += RETRY_AFTER_S
+        await store.load()
+    found = installation.in_table()
+    assert (found["autoFallback"], found["sidecarRolloutPercent"]) == (True, 50)
+    assert (found["thinkingBudget"], found["hasRunBefore"]) == ("high", False), "what the app changed stays"
+    assert found["providerSettings"]["azure"]["resourceName"] == "new"
+    assert found["tomorrow"] == [1]
+    assert installation.in_file() == found
+
+
+async def test_a_key_taken_out_while_the_database_is_locked_stays_out(installation: Installation) -> None:
+    installation.write_file({**SETTINGS, "autoFallback": True})
+    now = [0.0]
+    async with installation.store(busy_timeout_ms=20, clock=lambda: now[0]) as store:
+        await store.migrate()
+        with closing(sqlite3.connect(installation.path, isolation_level=None)) as app:
+            app.execute("BEGIN EXCLUSIVE")
+            await store.load()
+            assert "autoFallback" not in await store.set({"autoFallback": None})
+            app.execute("ROLLBACK")
+        now[0] += RETRY_AFTER_S
+        assert "autoFallback" not in await store.get_for_host()
+        assert "autoFallback" not in installation.in_table()
+        assert (await store.set({"autoFallback": False}))["autoFallback"] is False
+    async with installation.store() as store:
+        assert (await store.get_for_host())["autoFallback"] is False
 
 
 async def test_a_database_that_was_away_learns_what_it_missed(installation: Installation) -> None:
