@@ -2,7 +2,8 @@
 
 Finish marker: the ``stop_reason`` of ``message_delta``, or ``message_stop``.
 Blocks of the vendor's own tools (``server_tool_use``, ``mcp_tool_use``) are provider-executed calls; their results
-are not for the app and are passed over, apart from the pages a search found.
+are not for the app and are passed over, apart from the pages a search found. The tools of code execution have one name
+and a ``type`` in their input, as in the AI SDK.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from sidecar.engines.base import (
     TextDelta,
     Usage,
 )
-from sidecar.engines.wire.decoder import WireDecoder
+from sidecar.engines.wire.decoder import UNREADABLE, WireDecoder
 from sidecar.engines.wire.failures import stream_error
 from sidecar.engines.wire.lenient import count, first_count, items, member, total_of
-from sidecar.engines.wire.tool_calls import PendingCall, json_text
+from sidecar.engines.wire.tool_calls import PendingCall, json_text, whole_call
 
 _REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -37,6 +38,13 @@ _REASONS: dict[str, FinishReason] = {
 }
 
 _CALL_BLOCKS = {"tool_use": False, "server_tool_use": True, "mcp_tool_use": True}
+
+_CODE_EXECUTION = {
+    # the vendor's tool: the ``type`` of its input
+    "code_execution": "programmatic-tool-call",
+    "bash_code_execution": "bash_code_execution",
+    "text_editor_code_execution": "text_editor_code_execution",
+}
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -173,7 +181,8 @@ class AnthropicDecoder(WireDecoder):
         if kind in _CALL_BLOCKS:
             call = PendingCall(block.id or f"call-{index}", block.name or "", provider_executed=_CALL_BLOCKS[kind])
             self._calls[index] = call
-            call.start(out)
+            if not _runs_code(call):
+                call.start(out)
             # An empty object announces deltas; a call made inside code execution brings its input here.
             if block.input:
                 call.append(json_text(block.input), out)
@@ -188,7 +197,12 @@ class AnthropicDecoder(WireDecoder):
             out.append(ReasoningDelta(block.thinking or "", str(index), block.signature or None))
 
     def _block_stop(self, index: int | None, out: list[Event]) -> None:
-        if (call := self._calls.pop(index, None)) is not None:
+        if (call := self._calls.pop(index, None)) is None:
+            return
+        if _runs_code(call):
+            arguments = _typed(call.arguments, _CODE_EXECUTION[call.name])
+            whole_call(call.id, "code_execution", arguments, out, provider_executed=True)
+        else:
             call.complete(out)
 
     def _cite(self, citation: Any, out: list[Event]) -> None:
@@ -207,6 +221,22 @@ class AnthropicDecoder(WireDecoder):
         if fresh:
             self._usage.update(fresh)
             out.append(_usage(self._usage))
+
+
+def _runs_code(call: PendingCall) -> bool:
+    """Whether it is one of the vendor's calls that are reported whole: their input is rewritten."""
+    return call.provider_executed and call.name in _CODE_EXECUTION
+
+
+def _typed(arguments: str, kind: str) -> str:
+    """``arguments`` with the ``type`` the AI SDK tells the tools of code execution apart by."""
+    try:
+        given = msgspec.json.decode(arguments)
+    except UNREADABLE:
+        return arguments
+    if not isinstance(given, dict) or "type" in given or (kind == "programmatic-tool-call" and "code" not in given):
+        return arguments
+    return msgspec.json.encode({"type": kind, **given}).decode()
 
 
 def _usage(usage: dict[str, Any]) -> Usage:

@@ -133,7 +133,7 @@ class GoogleDecoder(WireDecoder):
             whole_call(self._next_id(), "code_execution", code, out, provider_executed=True)
         if part.tool_call is not None:
             call = member(part.tool_call)
-            name = str(call.get("toolType") or "server_tool")
+            name = f"server:{call.get('toolType') or 'tool'}"  # the AI SDK's name for it
             whole_call(self._next_id(), name, json_text(call.get("args")), out, provider_executed=True)
         if part.inline_data is not None and not part.thought:
             inline = member(part.inline_data)

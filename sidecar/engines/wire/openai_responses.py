@@ -3,9 +3,9 @@
 Finish marker: ``response.completed`` or ``response.incomplete`` (xAI also says ``response.done``). The reason is not
 on the wire: it is ``tool-calls`` when the model called a function, else ``stop``, unless the answer is incomplete.
 
-Calls of the vendor's own tools (search, interpreters, MCP) are reported as provider-executed. So are
-``custom_tool_call`` items: the app offers functions only, and xAI reports its server-side searches under this type.
-They do not make the reason ``tool-calls``.
+Calls of the vendor's own tools (search, interpreters, MCP) are reported as provider-executed, under the AI SDK's names
+and with its inputs. They do not make the reason ``tool-calls``. ``custom_tool_call`` items are passed over: the app
+offers functions only, and whoever sends one all the same (xAI, for its searches) has run it already.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ _INCOMPLETE: dict[str, FinishReason] = {
 }
 
 _SERVER_TOOLS = {
-    # item type: (tool name, the item's member that holds the arguments)
-    "web_search_call": ("web_search", "action"),
-    "x_search_call": ("x_search", "action"),
-    "file_search_call": ("file_search", "queries"),
-    "image_generation_call": ("image_generation", ""),
-    "computer_call": ("computer_use", "action"),
-    "code_interpreter_call": ("code_interpreter", "code"),
-    "mcp_call": ("mcp", "arguments"),
-    "mcp_approval_request": ("mcp", "arguments"),
-    "tool_search_call": ("tool_search", "arguments"),
-    "custom_tool_call": ("custom", "input"),
+    "web_search_call": "web_search",
+    "x_search_call": "x_search",
+    "file_search_call": "file_search",
+    "image_generation_call": "image_generation",
+    "computer_call": "computer_use",
+    "code_interpreter_call": "code_interpreter",
+    "mcp_call": "mcp",
+    "mcp_approval_request": "mcp",
+    "tool_search_call": "tool_search",
 }
 
 _LOCAL_TOOLS = {
     # The model asks the client, with tools the app never offers; reported for completeness.
-    "local_shell_call": ("local_shell", "action"),
-    "shell_call": ("shell", "action"),
-    "apply_patch_call": ("apply_patch", "operation"),
+    "local_shell_call": "local_shell",
+    "shell_call": "shell",
+    "apply_patch_call": "apply_patch",
 }
+
+_LOCAL_SHELL = {"timeout_ms": "timeoutMs", "working_directory": "workingDirectory"}
 
 _FINISHED = ("response.completed", "response.incomplete", "response.done", "response.cancelled")
 _DONE_TEXT = ("response.output_text.done", "response.refusal.done")
@@ -75,10 +75,9 @@ class _Item(msgspec.Struct, gc=False):
     content: list[Any] | None = None
     summary: list[Any] | None = None
     code: Any = None
-    input: Any = None
+    container_id: Any = None
     action: Any = None
     operation: Any = None
-    queries: Any = None
     result: Any = None
     output_format: str | None = None
 
@@ -296,15 +295,13 @@ class OpenAIResponsesDecoder(WireDecoder):
 
     @staticmethod
     def _tool_item(kind: str, item: _Item, out: list[Event]) -> None:
-        tool, source = _SERVER_TOOLS.get(kind) or _LOCAL_TOOLS[kind]
-        value = getattr(item, source) if source else None
-        if item.arguments and kind in _SERVER_TOOLS:
-            value = item.arguments  # xAI gives its own tools' arguments as functions have them
-        elif kind in ("file_search_call", "code_interpreter_call", "custom_tool_call", *_LOCAL_TOOLS):
-            value = {source: value}
         executed = kind in _SERVER_TOOLS
+        name = _SERVER_TOOLS[kind] if executed else _LOCAL_TOOLS[kind]
+        if name == "mcp":
+            name = f"mcp.{item.name or ''}"
+        call_id = item.id if executed else item.call_id
         whole_call(
-            item.call_id or item.id or kind, item.name or tool, json_text(value), out, provider_executed=executed
+            call_id or item.call_id or item.id or kind, name, _tool_input(kind, item), out, provider_executed=executed
         )
         if kind == "image_generation_call" and isinstance(item.result, str) and item.result:
             out.append(GeneratedFile(f"image/{item.output_format or 'png'}", item.result))
@@ -341,6 +338,25 @@ def _part(event: _StreamEvent) -> int:
 def _has(sent: set[tuple[int | None, int]], index: int | None, position: int) -> bool:
     """Whether a text was sent already, under its item's index or under none."""
     return (index, position) in sent or (None, position) in sent
+
+
+def _tool_input(kind: str, item: _Item) -> str:
+    """The input of a vendor's tool as the AI SDK gives it. What a search was for is its result there, not its input."""
+    action = member(item.action)
+    match kind:
+        case "code_interpreter_call":
+            return json_text({"code": item.code, "containerId": item.container_id})
+        case "computer_call":
+            return json_text(action)
+        case "local_shell_call":
+            return json_text({"action": {_LOCAL_SHELL.get(name, name): value for name, value in action.items()}})
+        case "shell_call":
+            return json_text({"action": {"commands": action.get("commands")}})
+        case "apply_patch_call":
+            return json_text({"callId": item.call_id, "operation": item.operation})
+        case _:
+            # xAI gives its own tools' arguments as functions have them.
+            return json_text(item.arguments)
 
 
 def _usage(usage: dict[str, Any]) -> Usage | None:

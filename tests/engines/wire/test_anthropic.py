@@ -127,6 +127,29 @@ def test_a_message_that_starts_with_its_content() -> None:
     assert reading.calls == [ToolCall("a", "one", '{"x":2}')]
 
 
+@pytest.mark.parametrize(
+    ("name", "pieces", "given"),
+    [
+        ("bash_code_execution", ['{"comm', 'and":"ls"}'], {"type": "bash_code_execution", "command": "ls"}),
+        ("text_editor_code_execution", ["{}"], {"type": "text_editor_code_execution"}),
+        ("code_execution", ['{"code":"1+1"}'], {"type": "programmatic-tool-call", "code": "1+1"}),
+        ("code_execution", ['{"type":"encrypted","code":"?"}'], {"type": "encrypted", "code": "?"}),
+        ("code_execution", ["{}"], {}),
+    ],
+)
+def test_the_tools_of_code_execution_have_one_name(name: str, pieces: list[str], given: dict[str, Any]) -> None:
+    reading = messages(
+        message_start(),
+        block_start(0, "server_tool_use", id="s", name=name, input={}),
+        *(block_delta(0, "input_json_delta", partial_json=piece) for piece in pieces),
+        block_stop(0),
+        *message_end("end_turn"),
+    )
+    (call,) = reading.calls
+    assert (call.id, call.name, json.loads(call.arguments)) == ("s", "code_execution", given)
+    assert (call.provider_executed, reading.inputs["s"]) == (True, call.arguments)
+
+
 def test_search_results_and_citations_become_sources_once() -> None:
     page = {"url": "https://ponds.example/1", "title": "Ponds"}
     reading = messages(

@@ -161,7 +161,7 @@ def test_the_vendors_own_tools_are_reported_and_nothing_is_left_to_run() -> None
     )
     assert [(call.name, json.loads(call.arguments), call.provider_executed) for call in reading.calls] == [
         ("code_execution", {"language": "PYTHON", "code": "1+1"}, True),
-        ("GOOGLE_SEARCH", {"q": "birds"}, True),
+        ("server:GOOGLE_SEARCH", {"q": "birds"}, True),
     ]
     assert (reading.text, reading.finish) == ("Two.", "stop")
 

@@ -167,16 +167,20 @@ def test_a_call_whose_arguments_were_complete_though_its_item_was_not() -> None:
 
 
 SERVER_ITEMS: list[tuple[dict[str, Any], str, Any]] = [
-    ({"type": "web_search_call", "action": {"query": "birds"}}, "web_search", {"query": "birds"}),
-    ({"type": "file_search_call", "queries": ["birds"]}, "file_search", {"queries": ["birds"]}),
-    ({"type": "code_interpreter_call", "code": "1+1"}, "code_interpreter", {"code": "1+1"}),
-    ({"type": "mcp_call", "name": "echo", "arguments": '{"m":1}'}, "echo", {"m": 1}),
-    ({"type": "mcp_approval_request", "name": "echo", "arguments": '{"m":1}'}, "echo", {"m": 1}),
+    ({"type": "web_search_call", "action": {"query": "birds"}}, "web_search", {}),
+    ({"type": "file_search_call", "queries": ["birds"]}, "file_search", {}),
+    ({"type": "image_generation_call", "result": None}, "image_generation", {}),
+    (
+        {"type": "code_interpreter_call", "code": "1+1", "container_id": "c"},
+        "code_interpreter",
+        {"code": "1+1", "containerId": "c"},
+    ),
+    ({"type": "mcp_call", "name": "echo", "arguments": '{"m":1}'}, "mcp.echo", {"m": 1}),
+    ({"type": "mcp_approval_request", "name": "echo", "arguments": '{"m":1}'}, "mcp.echo", {"m": 1}),
     ({"type": "computer_call", "action": {"type": "click"}}, "computer_use", {"type": "click"}),
     ({"type": "x_search_call"}, "x_search", {}),
-    ({"type": "x_search_call", "name": "x_keyword_search", "arguments": '{"q":1}'}, "x_keyword_search", {"q": 1}),
+    ({"type": "x_search_call", "name": "x_keyword_search", "arguments": '{"q":1}'}, "x_search", {"q": 1}),
     ({"type": "tool_search_call", "arguments": {"q": "birds"}}, "tool_search", {"q": "birds"}),
-    ({"type": "custom_tool_call", "name": "x_user_search", "input": "a"}, "x_user_search", {"input": "a"}),
 ]  # fmt: skip
 
 
@@ -188,6 +192,32 @@ def test_the_vendors_own_tools_are_reported_and_nothing_is_left_to_run(
     (call,) = reading.calls
     assert (call.id, call.name, json.loads(call.arguments), call.provider_executed) == ("t_1", name, arguments, True)
     assert reading.finish == "stop"
+
+
+@pytest.mark.parametrize(
+    ("item", "name", "arguments"),
+    [
+        (
+            {"type": "local_shell_call", "action": {"type": "exec", "command": ["ls"], "timeout_ms": 5, "env": {}}},
+            "local_shell",
+            {"action": {"type": "exec", "command": ["ls"], "timeoutMs": 5, "env": {}}},
+        ),
+        (
+            {"type": "shell_call", "action": {"commands": ["ls"], "timeout_ms": None}},
+            "shell",
+            {"action": {"commands": ["ls"]}},
+        ),
+        (
+            {"type": "apply_patch_call", "operation": {"type": "delete_file", "path": "a"}},
+            "apply_patch",
+            {"callId": "c_1", "operation": {"type": "delete_file", "path": "a"}},
+        ),
+    ],
+)
+def test_tools_that_only_the_client_could_run(item: dict[str, Any], name: str, arguments: Any) -> None:
+    reading = responses(done({**item, "id": "t_1", "call_id": "c_1"}), text("a", 1), end())
+    (call,) = reading.calls
+    assert (call.id, call.name, json.loads(call.arguments), call.provider_executed) == ("c_1", name, arguments, False)
 
 
 def test_a_generated_image() -> None:
