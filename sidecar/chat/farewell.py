@@ -79,12 +79,16 @@ class Farewell:
         ending.text = text
         state: TurnState = "cancelled" if cancelled else "errored" if failure is not None else "completed"
         ending.summary = chat_summary(text) if state == "completed" else None
+        await self.count()
+        ending.usage.cost_usd = self._parts.meter.cost(call for _, call in self.calls)
+        return await self._save(state) or failure
+
+    async def count(self) -> None:
+        """Note the calls, for the limits and the ledger; whoever writes next writes them down."""
         self._settings = await self._parts.settings_now()
         await self._parts.meter.ready()
         for reservation, call in self.calls:
             self._parts.meter.note(reservation, call, self._settings)
-        ending.usage.cost_usd = self._parts.meter.cost(call for _, call in self.calls)
-        return await self._save(state) or failure
 
     def say(self, failure: SidecarError | None, *, cancelled: bool) -> int | str:
         """Tell and log how it ended, once, last."""

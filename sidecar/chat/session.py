@@ -101,8 +101,12 @@ class ChatSession:
         return self._farewell.say(failure, cancelled=cancelled or applying.cancelled_caught)
 
     async def _write_down(self, failure: SidecarError | None, *, cancelled: bool) -> SidecarError | None:
-        """Raises ``StoreError`` for a turn that was never accepted."""
-        await self._open()
+        """Raises ``StoreError`` for a turn that was never accepted; what it asked a model for counts all the same."""
+        try:
+            await self._open()
+        except StoreError:
+            await self._farewell.count()
+            raise
         return await self._farewell.write_down(failure, cancelled=cancelled)
 
     # --- before the stream ---------------------------------------------------------------------------------------

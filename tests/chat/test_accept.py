@@ -109,8 +109,14 @@ async def test_a_commit_that_fails_leaves_nothing_and_closes_the_call(place: Ins
                 await host.answer(stream)
         assert refused.value.data["code"] == "DATABASE_BUSY"
         assert told(host) == []
+        used = (await host.request("usage:get"))["usage"]
+        assert used["requests_today"] == 1
+        assert used["tokens_used"] > 0, "the model had begun to answer: that is paid for"
         place.answers("Hello")
         assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        assert (await host.request("usage:get"))["usage"]["requests_today"] == 2
+        totals = (await host.request("analytics:get"))["totals"]
+    assert (totals["requests"], totals["cancelled"], totals["completed"]) == (2, 1, 1)
     assert place.messages(chat) == [("user", "hi"), ("assistant", "Hello")]
 
 
