@@ -21,11 +21,12 @@ import anyio.abc
 import msgspec
 
 from sidecar.app import Application
-from sidecar.chat.text.patches import Patch, apply_patch
+from sidecar.chat.text.patches import Patch
 from sidecar.lifecycle import serve
 from sidecar.transport.framing import MAX_LINE_BYTES, LineFramer
 from sidecar.transport.memory import MemoryTransport
 from tests import planted
+from tests.renderer import apply_patch
 
 Json = dict[str, Any]
 TIMEOUT_S = 20

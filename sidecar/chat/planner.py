@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -27,7 +27,7 @@ from sidecar.chat.prompt import (
 from sidecar.chat.sources import Draft, Gathered, PromptSources
 from sidecar.chat.text.tags import delete_tags, rename_tags, write_tags
 from sidecar.chat.turn import chat_not_found
-from sidecar.engines.base import Target
+from sidecar.engines.base import DEFAULT_CONTEXT_WINDOW, Target
 from sidecar.errors import MissingApiKey, SidecarError
 from sidecar.routing import inputs as routing_inputs
 from sidecar.routing.catalog_view import CatalogSnapshot, catalog_snapshot
@@ -38,9 +38,6 @@ from sidecar.settings.store import SettingsStore
 from sidecar.settings.values import AppSettings
 from sidecar.store.chats import ChatRecord, Turn, load_chat
 from sidecar.store.database import Database
-
-DEFAULT_CONTEXT_WINDOW: Final = 128_000
-"""Tokens, for the token counter, when nobody knows the model's (app contract 6)."""
 
 
 class TurnPlanner:

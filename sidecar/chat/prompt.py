@@ -17,14 +17,12 @@ from sidecar.chat.context import (
     Codebase,
     SelectedComponent,
     component_text,
-    estimate_tokens,
     referenced_app_section,
-    utf16_length,
 )
-from sidecar.chat.context.tokens import tokens_of
 from sidecar.chat.history import HistoryRow, Row
 from sidecar.engines.base import FilePart, Message, Part, TextPart
 from sidecar.errors import InvalidParams
+from sidecar.lengths import estimate_tokens, tokens_of, utf16_length
 
 MAX_PROMPT_CHARS: Final = 1 << 20
 """UTF-16 code units, as the app's own code measures text."""

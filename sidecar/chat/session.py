@@ -26,6 +26,7 @@ from sidecar.chat.text.answer import AnswerText
 from sidecar.chat.turn import Replayed, accept
 from sidecar.chat.view import StreamView
 from sidecar.engines.base import (
+    DEFAULT_CONTEXT_WINDOW,
     Event,
     Finish,
     Message,
@@ -142,7 +143,7 @@ class ChatSession:
             stream_id=self._stream_id,
             message_id=turn.assistant_message_id,
             model=self._parts.planner.effective_model(self._params, self._start),
-            context_window=128_000,
+            context_window=DEFAULT_CONTEXT_WINDOW,
             limits=NOT_ASKED_YET,
             warnings=list(self._prepared.warnings),
         )

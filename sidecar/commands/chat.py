@@ -19,6 +19,7 @@ import msgspec
 
 from sidecar.commands.interrupt import on_interrupt
 from sidecar.commands.local import CommandFailed, Json, LocalSidecar, local_sidecar
+from sidecar.lengths import utf16_length
 
 DIM, RESET = "\033[2m", "\033[0m"
 CANCELLED: Final = 130
@@ -169,7 +170,7 @@ class _Text:
         """More of a turn's text, or another end of it: what was taken back stays on the screen, what is new follows."""
         if patch["offset"] < self._length:
             self._say("\n")
-        self._length = patch["offset"] + len(patch["content"].encode("utf-16-le")) // 2
+        self._length = patch["offset"] + utf16_length(patch["content"])
         for piece in _THINK.split(patch["content"]):
             if _THINK.fullmatch(piece):
                 self._think(piece == "<think>")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -20,6 +20,10 @@ Dialect = Literal["openai-chat", "openai-responses", "anthropic", "google", "coh
 
 FinishReason = Literal["stop", "length", "content-filter", "tool-calls", "error", "other"]
 """Why a model stopped, in the AI SDK's vocabulary."""
+
+
+DEFAULT_CONTEXT_WINDOW: Final = 128_000
+"""Tokens, of a model nobody described (app contract 6)."""
 
 
 # --- what is asked -----------------------------------------------------------------------------------------------
@@ -102,8 +106,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Where one call goes: resolved from the settings, complete, and free of the settings' shape.
 
     ``base_url`` has no trailing slash; the dialect's path is appended to it. ``headers`` are sent as they are, after
-    the dialect's own. ``body`` is merged over the top level of the
-    request body last (``scalix_options``, ``thinking``).
+    the dialect's own. ``body`` is merged over the top level of the request body last (``scalix_options``,
+    ``thinking``).
     """
 
     provider: str
@@ -123,8 +127,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Header carrying ``<request id>:attempt-<n>`` (the engine's ``X-Scalix-Request-Id``)."""
     max_output_tokens: int | None = None
     temperature: float | None = None
-    context_window: int = 128_000
-    """Tokens; the app's default when the catalogue has none."""
+    context_window: int = DEFAULT_CONTEXT_WINDOW
+    """Tokens."""
     reasoning: Literal["none", "effort", "budget"] = "none"
     """What this model takes to think: nothing, an effort word, or a token budget."""
     automatic: bool = False

@@ -22,7 +22,7 @@ from sidecar.engines.base import (
     ToolInputStart,
     Usage,
 )
-from sidecar.routing.recording import utf16_units
+from sidecar.lengths import utf16_length
 
 _Kind = Literal["text", "reasoning"]
 
@@ -56,10 +56,10 @@ class PartBuilder:
         for event in events:
             match event:
                 case TextDelta(text=text, id=block):
-                    self.answer_units += utf16_units(text)
+                    self.answer_units += utf16_length(text)
                     yield from self._delta("text", block, text)
                 case ReasoningDelta(text=text, id=block, signature=signature):
-                    self.answer_units += utf16_units(text)
+                    self.answer_units += utf16_length(text)
                     yield from self._delta("reasoning", block, text, signature)
                 case Usage():
                     self.usage = event

@@ -19,6 +19,7 @@ from sidecar.catalog.catalog import Catalog
 from sidecar.catalog.prices import PriceList
 from sidecar.engines.base import Target
 from sidecar.errors import SidecarError, StoreError
+from sidecar.lengths import estimate_tokens
 from sidecar.routing.auto_order import auto_order
 from sidecar.routing.breaker import CircuitBreaker, circuit_of
 from sidecar.routing.catalog_view import CatalogSnapshot, catalog_snapshot
@@ -26,8 +27,8 @@ from sidecar.routing.from_settings import routing_settings
 from sidecar.routing.inputs import Environment, RoutingSettings
 from sidecar.routing.keys import find_key
 from sidecar.routing.options import option_of, usable_options
+from sidecar.routing.pro import is_paid
 from sidecar.routing.recommend import ModelOption, needs_of, rank, recommendation
-from sidecar.routing.recording import utf16_units
 from sidecar.routing.track_record import Evidence, Observation, TrackRecord
 from sidecar.secret import SecretText
 from sidecar.settings.store import SettingsStore
@@ -40,9 +41,6 @@ WAIT_S: Final = 1.0
 
 LOCAL_FRESH_S: Final = 10.0
 """How long advice goes by what the local servers listed last."""
-
-_SHARED_DOORS: Final = frozenset({"proxy", "engine", "gateway"})
-"""Routes whose key is not the provider's own."""
 
 
 class ModelAdvisor:
@@ -138,11 +136,11 @@ class ModelAdvisor:
         automatic = [target for target in targets if target.automatic]
         if len(automatic) < 2:
             return tuple(targets)
-        self._see_keys((each.provider, each.api_key) for each in automatic if each.route not in _SHARED_DOORS)
+        self._see_keys((each.provider, each.api_key) for each in automatic if not is_paid(each))
         down = [(e.provider, e.model) for e in automatic if self._breaker.retry_after_ms(circuit_of(e))]
         by_name = {(target.provider, target.model): target for target in automatic}
         options = [option_of(each, self._prices, down) for each in by_name.values()]
-        own_keys = not any(each.route in _SHARED_DOORS for each in automatic)
+        own_keys = not any(map(is_paid, automatic))
         ranked = auto_order(options, self._evidence(), own_keys=own_keys)
         best = [by_name[each.option.provider, each.option.name] for each in ranked]
         return (*best, *(target for target in targets if target not in best))
@@ -150,7 +148,7 @@ class ModelAdvisor:
     async def _tokens(self, params: RecommendParams) -> int:
         prompt = params.prompt or ""
         if params.chat_id is None:
-            return -(-utf16_units(prompt) // 4)
+            return estimate_tokens(prompt)
         return await self._prompt_tokens(params.chat_id, prompt)
 
     def _down(self) -> Collection[tuple[str, str]]:

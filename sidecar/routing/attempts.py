@@ -14,7 +14,7 @@ Outcome = Literal["ok", "error", "cancelled", "skipped"]
 """``skipped``: not asked at all, because its circuit was open."""
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try at one model. Times in ms; ``ttft_ms`` is the time to the first content, None when there was none."""
 
     provider: str
@@ -41,7 +41,7 @@ def attempt_reports(attempts: Sequence[Attempt]) -> list[AttemptReport]:
             name=attempt.name,
             outcome=attempt.outcome,
             ms=round(attempt.ms),
-            code=None if attempt.code is None else str(attempt.code),
+            code=attempt.code,
             ttft_ms=None if attempt.ttft_ms is None else round(attempt.ttft_ms),
         )
         for attempt in attempts

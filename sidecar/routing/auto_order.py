@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sidecar.routing.direct import DEFAULT_CONTEXT_WINDOW
+from sidecar.engines.base import DEFAULT_CONTEXT_WINDOW
 from sidecar.routing.recommend import EvidenceOf, ModelOption, Ranked, is_own, rank, usd_per_million
 
 LATELY: Final = 1.0

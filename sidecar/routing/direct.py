@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from protocol.errors import ErrorCode
-from sidecar.engines.base import Dialect, Target
+from sidecar.engines.base import DEFAULT_CONTEXT_WINDOW, Dialect, Target
 from sidecar.errors import MissingApiKey, ProviderError, ValidationFailed
 from sidecar.routing import endpoints
 from sidecar.routing.inputs import Environment, ModelChoice, ModelInfo, ProviderInfo, RoutingSettings
 from sidecar.routing.keys import SecretHeaders, checked_key, find_key, require_key
-
-DEFAULT_CONTEXT_WINDOW: Final = 128_000
-"""Tokens (app contract 6)."""
 
 AZURE_API_VERSION: Final = "preview"
 AZURE_TEST_KEY: Final = "fake-api-key-for-testing"
@@ -51,20 +48,32 @@ def direct_target(
         )
     key = require_key(provider, settings, environ)
     base = endpoints.checked_base(vendor, provider.name)
+    return _target(
+        choice,
+        provider,
+        model,
+        base,
+        dialect=_dialect(provider.id, environ),
+        api_key=key,
+        headers=_HEADERS.get(provider.id, {}),
+        route="direct",
+    )
+
+
+def _target(
+    choice: ModelChoice, provider: ProviderInfo, model: ModelInfo, base: endpoints.Base, **members: Any
+) -> Target:
+    """What all of them have in common; chat completions unless ``members`` say otherwise."""
     return Target(
         provider=provider.id,
         model=choice.name,
         wire_model=choice.name,
-        dialect=_dialect(provider.id, environ),
         base_url=base.url,
-        query=base.query,
-        api_key=key,
-        headers=_HEADERS.get(provider.id, {}),
-        route="direct",
         max_output_tokens=model.max_output_tokens,
         temperature=sendable_temperature(model),
         context_window=model.context_window or DEFAULT_CONTEXT_WINDOW,
         reasoning=model.reasoning,
+        **{"dialect": "openai-chat", "query": base.query, **members},
     )
 
 
@@ -89,20 +98,8 @@ def _custom(
     if not url:
         raise ValidationFailed(f"Custom provider {provider.id} is missing the API Base URL.")
     base = endpoints.checked_base(url, provider.name)
-    return Target(
-        provider=provider.id,
-        model=choice.name,
-        wire_model=choice.name,
-        dialect="openai-chat",
-        base_url=base.url,
-        query=base.query,
-        api_key=find_key(provider, settings, environ),
-        route="custom",
-        max_output_tokens=model.max_output_tokens,
-        temperature=sendable_temperature(model),
-        context_window=model.context_window or DEFAULT_CONTEXT_WINDOW,
-        reasoning=model.reasoning,
-    )
+    key = find_key(provider, settings, environ)
+    return _target(choice, provider, model, base, api_key=key, route="custom")
 
 
 def _local(
@@ -110,20 +107,8 @@ def _local(
 ) -> Target:
     url = endpoints.override(provider.id, settings, environ) or endpoints.local_address(provider.id, environ)
     base = endpoints.versioned(endpoints.checked_base(url, provider.name))
-    return Target(
-        provider=provider.id,
-        model=choice.name,
-        wire_model=choice.name,
-        dialect="openai-chat",
-        base_url=base.url,
-        query=base.query,
-        api_key=find_key(provider, settings, environ),
-        route="local",
-        max_output_tokens=model.max_output_tokens,
-        temperature=sendable_temperature(model),
-        context_window=model.context_window or DEFAULT_CONTEXT_WINDOW,
-        reasoning=model.reasoning,
-    )
+    key = find_key(provider, settings, environ)
+    return _target(choice, provider, model, base, api_key=key, route="local")
 
 
 def _azure(
@@ -146,21 +131,8 @@ def _azure(
             )
         headers = SecretHeaders({"api-key": secret.reveal()})
         query = {"api-version": AZURE_API_VERSION}
-    return Target(
-        provider=provider.id,
-        model=choice.name,
-        wire_model=choice.name,
-        dialect="openai-chat",
-        base_url=base.url,
-        query={**query, **base.query},
-        api_key=key,
-        headers=headers,
-        route="direct",
-        max_output_tokens=model.max_output_tokens,
-        temperature=sendable_temperature(model),
-        context_window=model.context_window or DEFAULT_CONTEXT_WINDOW,
-        reasoning=model.reasoning,
-    )
+    query = {**query, **base.query}
+    return _target(choice, provider, model, base, query=query, api_key=key, headers=headers, route="direct")
 
 
 def _azure_base(settings: RoutingSettings, environ: Environment) -> str:

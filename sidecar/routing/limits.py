@@ -24,6 +24,7 @@ from protocol.errors import ErrorCode
 from sidecar.engines.base import Target
 from sidecar.errors import DatabaseBusy, DatabaseUnreadable, ProviderError, StoreError
 from sidecar.routing.inputs import Environment
+from sidecar.routing.pro import is_paid
 from sidecar.store.database import Database
 from sidecar.store.limits import (
     DAY_S,
@@ -60,7 +61,6 @@ _VARIABLES: Final = {
 }
 """What replaces them: a number, or ``unlimited``."""
 _UNLIMITED: Final = frozenset({"unlimited", "none"})
-_PAID_ROUTES: Final = frozenset({"engine", "gateway", "proxy"})
 
 
 class TierLimits(msgspec.Struct, frozen=True):
@@ -103,11 +103,6 @@ class Usage(msgspec.Struct, frozen=True):
     tokens_used: int
     remaining_requests: int | None
     resets_at: str
-
-
-def is_paid(target: Target) -> bool:
-    """Whether Scalix pays for calls to this target."""
-    return target.route in _PAID_ROUTES
 
 
 class Reservation:

@@ -16,9 +16,8 @@ from protocol.language_models import LocalModel
 from sidecar.catalog.builtin import builtin_model
 from sidecar.catalog.facts import UNKNOWN, ModelFacts, infer_facts
 from sidecar.catalog.prices import ModelData, PriceList
-from sidecar.engines.base import Target
+from sidecar.engines.base import DEFAULT_CONTEXT_WINDOW, Target
 from sidecar.errors import SidecarError
-from sidecar.routing.direct import DEFAULT_CONTEXT_WINDOW
 from sidecar.routing.inputs import AUTO, CatalogView, Environment, ModelChoice, ModelInfo, RoutingSettings
 from sidecar.routing.recommend import ModelOption
 from sidecar.routing.resolve import find_route

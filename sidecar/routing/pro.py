@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sidecar.engines.base import Target
+from sidecar.engines.base import DEFAULT_CONTEXT_WINDOW, Target
 from sidecar.routing import endpoints
-from sidecar.routing.direct import DEFAULT_CONTEXT_WINDOW, sendable_temperature
+from sidecar.routing.direct import sendable_temperature
 from sidecar.routing.inputs import ContextFile, Environment, ModelChoice, ModelInfo, ProviderInfo, RoutingSettings
 from sidecar.routing.keys import SecretHeaders, checked_key, checked_pro_key
 from sidecar.secret import SecretText
@@ -22,6 +22,14 @@ THINKING_BUDGETS: Final = {"low": 1000, "medium": 4000, "high": -1}
 """Tokens; -1 lets the model decide (app contract 10)."""
 
 _DEFAULT_THINKING: Final = "medium"
+
+_PAID_ROUTES: Final = frozenset({"engine", "gateway", "proxy"})
+
+
+def is_paid(target: Target) -> bool:
+    """Whether Scalix, or whoever runs the proxy, pays for calls to this target, so that its key is not the provider's
+    own either."""
+    return target.route in _PAID_ROUTES
 
 
 def engine_modes_on(settings: RoutingSettings) -> bool:

@@ -28,6 +28,7 @@ from sidecar.routing.failures import KEY_ERRORS
 from sidecar.routing.from_settings import routing_settings
 from sidecar.routing.inputs import AUTO, CatalogView, Environment, ModelChoice, RoutingSettings
 from sidecar.routing.keys import find_key
+from sidecar.routing.pro import is_paid
 from sidecar.routing.resolve import find_route
 from sidecar.secret import SecretText
 from sidecar.settings.store import SettingsStore
@@ -37,8 +38,6 @@ PROBE_S: Final = 5.0
 
 _SILENT_ON_LISTS: Final = frozenset({404, 405, 501})
 """An endpoint that has no list of models is none the worse for it (Perplexity, many own servers)."""
-
-_PAID: Final = frozenset({"engine", "gateway", "proxy"})
 
 Fetch = Callable[[str, Mapping[str, str]], Awaitable[tuple[int, bytes]]]
 """``(url, headers) -> (status, body)``; raises ``ProviderError`` when there is no answer."""
@@ -71,11 +70,11 @@ def doors(settings: RoutingSettings, catalog: CatalogView, environ: Environment)
             if _has_key(choice.provider, settings, catalog, environ):
                 found.append(Door(choice.provider, error))
             continue
-        if choice.provider == AUTO and target.route not in _PAID:
+        if choice.provider == AUTO and not is_paid(target):
             continue
         if (door := (target.base_url, target.api_key)) not in seen:
             seen.add(door)
-            found.append(Door(AUTO if target.route in _PAID else choice.provider, target))
+            found.append(Door(AUTO if is_paid(target) else choice.provider, target))
     return found
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
 from sidecar.engines.base import Message, ReasoningPart, Target, TextPart, ToolCallPart, ToolResultPart, Usage
+from sidecar.lengths import tokens_of, utf16_length
 from sidecar.routing.attempts import Attempt, Fallback
 from sidecar.store.ledger import LedgerEntry
 
@@ -21,9 +22,6 @@ class Prices(Protocol):
     def cost(self, provider: str, model: str, tokens: Usage) -> float | None:
         """USD, or None when unknown."""
         ...
-
-
-_SLICE_CHARS: Final = 1 << 18
 
 
 class SettledCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,21 +82,13 @@ def counted(call: SettledCall) -> tuple[Usage, bool]:
     if given.input_tokens is not None and given.output_tokens is not None:
         return given, False
     return Usage(
-        input_tokens=_estimated(call.prompt_units) if given.input_tokens is None else given.input_tokens,
-        output_tokens=_estimated(call.answer_units) if given.output_tokens is None else given.output_tokens,
+        input_tokens=tokens_of(call.prompt_units) if given.input_tokens is None else given.input_tokens,
+        output_tokens=tokens_of(call.answer_units) if given.output_tokens is None else given.output_tokens,
         reasoning_tokens=given.reasoning_tokens,
         cached_input_tokens=given.cached_input_tokens,
         cache_write_tokens=given.cache_write_tokens,
         total_tokens=given.total_tokens,
     ), True
-
-
-def utf16_units(text: str) -> int:
-    """The length of a text in UTF-16 code units, without a copy of the whole text."""
-    if text.isascii():
-        return len(text)
-    slices = (text[start : start + _SLICE_CHARS] for start in range(0, len(text), _SLICE_CHARS))
-    return sum(len(piece.encode("utf-16-le", "surrogatepass")) // 2 for piece in slices)
 
 
 def prompt_units(messages: Iterable[Message], usage: Usage | None = None) -> int:
@@ -113,10 +103,10 @@ def prompt_units(messages: Iterable[Message], usage: Usage | None = None) -> int
 
 def _part_units(part: object) -> int:
     if isinstance(part, TextPart | ReasoningPart):
-        return utf16_units(part.text)
+        return utf16_length(part.text)
     if isinstance(part, ToolCallPart):
-        return utf16_units(part.arguments)
-    return utf16_units(part.content) if isinstance(part, ToolResultPart) else 0
+        return utf16_length(part.arguments)
+    return utf16_length(part.content) if isinstance(part, ToolResultPart) else 0
 
 
 def _answered(attempt: Attempt) -> bool:
@@ -137,8 +127,3 @@ def _with_tokens(entry: LedgerEntry, call: SettledCall, prices: Prices) -> Ledge
         cost_usd=cost,
         price_version=None if cost is None else prices.version,
     )
-
-
-def _estimated(units: int) -> int:
-    """A token for every four code units, rounded up (app contract 6)."""
-    return -(-max(0, units) // 4)

@@ -15,8 +15,9 @@ import yaml
 
 from protocol.errors import ErrorCode
 from protocol.methods import Direction, methods
-from sidecar.chat.text.patches import Patch, apply_patch
+from sidecar.chat.text.patches import Patch
 from tests.docs.pages import PAGES, ROOT, Block, anchors, blocks, prose
+from tests.renderer import apply_patch
 
 SCHEMA = ROOT / "protocol" / "schema"
 TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"

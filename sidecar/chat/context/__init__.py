@@ -14,12 +14,12 @@ from sidecar.chat.context.components import (
     read_snippets,
     snippet_notes,
 )
-from sidecar.chat.context.mentions import mentioned_apps, parse_app_mentions, referenced_app_section
+from sidecar.chat.context.mentions import mentioned_apps, referenced_app_section
 from sidecar.chat.context.paths import app_directory, confined, relative_path
 from sidecar.chat.context.rule import ContextRule, parse_context_rule
-from sidecar.chat.context.tokens import estimate_tokens, fits, utf16_length
 from sidecar.chat.context.virtual import VirtualFiles
 from sidecar.chat.context.walk import Limits
+from sidecar.chat.context.window import fits
 
 __all__ = [
     "AiRules",
@@ -34,11 +34,9 @@ __all__ = [
     "check_components",
     "component_text",
     "confined",
-    "estimate_tokens",
     "extract_codebase",
     "fits",
     "mentioned_apps",
-    "parse_app_mentions",
     "parse_context_rule",
     "provided_codebase",
     "read_ai_rules",
@@ -46,5 +44,4 @@ __all__ = [
     "referenced_app_section",
     "relative_path",
     "snippet_notes",
-    "utf16_length",
 ]

@@ -15,7 +15,7 @@ from sidecar.chat.context.files import decode, read_regular
 from sidecar.chat.context.ignore import MAX_GITIGNORE_BYTES, IgnoreRules
 from sidecar.chat.context.join import join, widest
 from sidecar.chat.context.notes import Notes
-from sidecar.chat.context.tokens import utf16_length
+from sidecar.lengths import utf16_length
 
 MAX_FILE_BYTES: Final = 1000 * 1024
 """A larger file is left out as a whole (app contract 11.1)."""

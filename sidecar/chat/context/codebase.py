@@ -30,10 +30,10 @@ from sidecar.chat.context.join import join, widest
 from sidecar.chat.context.notes import Notes, printable
 from sidecar.chat.context.paths import confined, is_secret
 from sidecar.chat.context.rule import ContextRule
-from sidecar.chat.context.tokens import tokens_of, utf16_length
 from sidecar.chat.context.virtual import VirtualFiles
 from sidecar.chat.context.walk import Limits, Stopped, absolute, walk
 from sidecar.errors import ValidationFailed
+from sidecar.lengths import tokens_of, utf16_length
 
 _EXCLUDED = FileText.of(EXCLUDED)
 _UNREADABLE = FileText.of(UNREADABLE)

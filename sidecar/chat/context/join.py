@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from sidecar.chat.context.tokens import utf16_length
+from sidecar.lengths import utf16_length
 
 PLAIN_JOIN_CHARS: Final = 2_000_000
 """Up to here one join takes a few ms at most, whatever it holds."""

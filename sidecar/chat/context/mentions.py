@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
-_MENTION = re.compile(r"@app:([A-Za-z0-9_-]+)")
-_DOTTED = re.compile(r"@app:([A-Za-z0-9_.-]+)")
+_MENTION = re.compile(r"@app:([A-Za-z0-9_.-]+)")
 
 
 class NamedApp(Protocol):
@@ -22,11 +21,6 @@ class NamedApp(Protocol):
 AppT = TypeVar("AppT", bound=NamedApp)
 
 
-def parse_app_mentions(prompt: str) -> tuple[str, ...]:
-    """The names mentioned in ``prompt``, in order, with repetitions: letters, digits, ``_`` and ``-``."""
-    return tuple(_MENTION.findall(prompt))
-
-
 def mentioned_apps(prompt: str, apps: Iterable[AppT], *, current_app_id: int) -> list[AppT]:
     """The apps that ``prompt`` mentions, in the order of ``apps``, without the current one; case makes no difference.
 
@@ -37,7 +31,7 @@ def mentioned_apps(prompt: str, apps: Iterable[AppT], *, current_app_id: int) ->
     names = {app.name.lower() for app in known}
     meant = {
         name
-        for written in _DOTTED.findall(prompt)
+        for written in _MENTION.findall(prompt)
         if (name := next((reading for reading in _readings(written.lower()) if reading in names), None)) is not None
     }
     return [app for app in known if app.name.lower() in meant and app.id != current_app_id]

@@ -1,8 +1,7 @@
 """Patches: how a growing text travels without being sent again (protocol page 6).
 
 Everything here counts **UTF-16 code units**, as JavaScript indexes strings: an emoji is two. ``PatchLog`` is the
-sender's book-keeping, ``apply_patch`` the receiver's. The work per patch depends on what is new, never on how long
-the text already is.
+sender's book-keeping; the work per patch depends on what is new, never on how long the text already is.
 """
 
 from __future__ import annotations
@@ -10,6 +9,8 @@ from __future__ import annotations
 import sys
 
 import msgspec
+
+from sidecar.lengths import utf16_length
 
 HASH_SEED = 5381
 _MASK = 0xFFFFFFFF
@@ -28,22 +29,11 @@ class Patch(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults
     prefix_hash: int | None = None
 
 
-class PatchMismatch(ValueError):
-    """The receiver's text is not the one the patch was made for: it has to fetch the whole text again."""
-
-
 def _units(text: str) -> bytes | memoryview:
     """The UTF-16 code units of a text; lone surrogates count as the units they are."""
     if text.isascii():
         return text.encode("ascii")
     return memoryview(text.encode(_NATIVE_UTF16, "surrogatepass")).cast("H")
-
-
-def utf16_length(text: str) -> int:
-    """Length in UTF-16 code units, i.e. JavaScript's ``text.length``."""
-    if text.isascii():
-        return len(text)
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def djb2(text: str, seed: int = HASH_SEED) -> int:
@@ -66,20 +56,6 @@ def _djb2(units: bytes | memoryview, h: int) -> int:
     for unit in units[done:]:
         h = (h * 33 ^ unit) & _MASK
     return h
-
-
-def apply_patch(text: str, patch: Patch) -> str:
-    """What a receiver holds after the patch, with JavaScript's indexing.
-
-    Raises ``PatchMismatch`` when the text is shorter than the offset or its hash is another one.
-    """
-    units = text.encode("utf-16-le", "surrogatepass")
-    if patch.offset * 2 > len(units):
-        raise PatchMismatch(f"The text has {len(units) // 2} UTF-16 units, the patch starts at {patch.offset}.")
-    prefix = units[: patch.offset * 2].decode("utf-16-le", "surrogatepass")
-    if patch.prefix_hash is not None and djb2(prefix) != patch.prefix_hash:
-        raise PatchMismatch(f"The first {patch.offset} UTF-16 units are not those the patch was made for.")
-    return prefix + patch.content
 
 
 class PatchLog:

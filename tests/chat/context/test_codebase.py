@@ -20,7 +20,6 @@ from sidecar.chat.context import (
     FileCache,
     Limits,
     VirtualFiles,
-    estimate_tokens,
     extract_codebase,
     parse_context_rule,
     provided_codebase,
@@ -28,6 +27,7 @@ from sidecar.chat.context import (
 from sidecar.chat.context.codebase import _Extraction
 from sidecar.chat.context.walk import Stopped
 from sidecar.chat.text.tags import RenameTag, WriteTag
+from sidecar.lengths import estimate_tokens
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from sidecar.chat.text.answer import AnswerText
 from sidecar.chat.text.cleaning import clean_full_response
-from sidecar.chat.text.patches import Patch, apply_patch, djb2, utf16_length
+from sidecar.chat.text.patches import Patch, djb2
+from sidecar.lengths import utf16_length
+from tests.renderer import apply_patch
 
 Delta = tuple[str, str]
 

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.chat.text.patches import Patch, PatchLog, PatchMismatch, apply_patch, djb2, utf16_length
+from sidecar.chat.text.patches import Patch, PatchLog, djb2
+from sidecar.lengths import utf16_length
+from tests.renderer import PatchMismatch, apply_patch
 
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=())) | st.text("ab", min_size=16)
 

@@ -1,4 +1,4 @@
-"""Estimating tokens, and whether a prompt fits its model (app contract 6, upstream lessons 4)."""
+"""Whether a prompt fits its model (app contract 6, upstream lessons 4)."""
 
 from __future__ import annotations
 
@@ -9,27 +9,6 @@ from sidecar.errors import SidecarError
 
 SMALLEST_ANSWER_TOKENS: Final = 1024
 """Room an answer needs at least; a prompt that leaves less is refused."""
-
-_SLICE: Final = 1 << 18
-
-
-def utf16_length(text: str) -> int:
-    """Length in UTF-16 code units, without a copy of the whole text."""
-    if text.isascii():
-        return len(text)
-    if len(text) <= _SLICE:
-        return len(text.encode("utf-16-le", "surrogatepass")) // 2
-    return sum(utf16_length(text[start : start + _SLICE]) for start in range(0, len(text), _SLICE))
-
-
-def tokens_of(units: int) -> int:
-    """Estimated tokens of so many UTF-16 code units: a quarter, rounded up."""
-    return -(-units // 4)
-
-
-def estimate_tokens(text: str) -> int:
-    """Estimated tokens of ``text``, as the app counts them."""
-    return tokens_of(utf16_length(text))
 
 
 def fits(total_tokens: int, max_output: int | None, window: int) -> int | None:
