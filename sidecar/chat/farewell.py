@@ -15,6 +15,7 @@ from sidecar.chat.outcome import (
     APPLY_STOPPED,
     NOT_APPLIED,
     SAVED_LATER,
+    SHOWN_LATER,
     Ending,
     cancelled_text,
     empty_answer_note,
@@ -146,13 +147,21 @@ class Farewell:
         except anyio.get_cancelled_exc_class():
             ending.warnings.append(APPLY_STOPPED)
             raise
-        if isinstance(result, SidecarError):
-            return result
-        ending.applied = result
-        chat = await parts.database.read(lambda connection: load_chat(connection, self._turn.chat.id))
+        failure = result if isinstance(result, SidecarError) else None
+        if not isinstance(result, SidecarError):
+            ending.applied = result
+        await self._show_applied()
+        return failure
+
+    async def _show_applied(self) -> None:
+        """The rows as the host left them: it writes into the answer what it did, and what it could not do."""
+        try:
+            chat = await self._parts.database.read(lambda connection: load_chat(connection, self._turn.chat.id))
+        except StoreError:
+            self._ending.warnings.append(SHOWN_LATER)
+            return
         if chat is not None:
             self._view.rows_chunk(chat.messages)
-        return None
 
     def _log(self, state: TurnState, failure: SidecarError | None) -> None:
         log.info(

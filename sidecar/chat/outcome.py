@@ -32,6 +32,10 @@ APPLY_STOPPED: Final = (
     "The answer is complete. It was being applied when you stopped it: look at the app's files before you go on, some"
     " of the changes may be there."
 )
+SHOWN_LATER: Final = (
+    "The app's database could not be read after the answer was applied: what was noted in the answer shows when the"
+    " chat is opened again."
+)
 NOT_APPLIED: Final = "Because of that its changes were not applied. Apply them when the database is free again."
 
 

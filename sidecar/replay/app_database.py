@@ -257,10 +257,13 @@ def rows(target: Target, sql: str, *arguments: Any) -> list[dict[str, Any]]:
         return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
-def write_lock(path: Path) -> sqlite3.Connection:
-    """A connection that holds the write lock until it is closed, on whichever thread that happens."""
+def write_lock(path: Path, kind: str = "IMMEDIATE") -> sqlite3.Connection:
+    """A connection that holds the write lock until it is closed, on whichever thread that happens.
+
+    ``EXCLUSIVE`` keeps readers out too.
+    """
     connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(f"BEGIN {kind}")
     return connection
 
 

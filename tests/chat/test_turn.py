@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from sidecar.store.database import Database
-from tests.app_database import insert_app, insert_message, insert_prompt, rows, write_lock
+from tests.app_database import execute, insert_app, insert_message, insert_prompt, rows, write_lock
 from tests.host import Json, RpcError, memory_host, process_host
 from tests.installation import Installation, installation
 from tests.planted import planted
@@ -181,6 +181,49 @@ async def test_a_failed_apply_is_the_one_terminal_error(place: Installation) -> 
         (error,) = host.terminals(chat)
     assert error["error"] == "Sorry, there was an error applying the AI's changes: disk full"
     assert place.messages(chat)[-1] == ("assistant", "text")
+
+
+async def test_a_failed_apply_shows_what_the_host_wrote_into_the_answer(place: Installation) -> None:
+    place.answers("text")
+    chat = place.chat()
+    told = 'text<scalix-output type="error" message="disk full"></scalix-output>'
+
+    def apply(params: Json) -> Json:
+        execute(place.database, "UPDATE messages SET content = ? WHERE id = ?", told, params["messageId"])
+        return {"updatedFiles": False, "error": "disk full"}
+
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "applyResponse": True}) as host:
+        host.answer_host["host:apply-response"] = apply
+        await host.request("set-user-settings", {"autoApproveChanges": True})
+        assert await host.request("chat:stream", place.stream_params(chat)) == "error"
+        *_, rows_again = host.notifications("chat:response:chunk")
+        assert rows_again["messages"][-1]["content"] == told
+        assert [frame["method"] for frame in host.frames if "streamId" in frame.get("params", {})][-2:] == [
+            "chat:response:chunk",
+            "chat:response:error",
+        ]
+
+
+async def test_a_database_locked_by_the_host_while_it_applies_costs_no_last_word(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sidecar.app.Database", partial(Database, busy_timeout_ms=100))
+    place.answers("text")
+    chat = place.chat()
+    locks = []
+
+    def apply(_: Json) -> Json:
+        locks.append(write_lock(place.database, "EXCLUSIVE"))
+        return {"updatedFiles": True}
+
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "applyResponse": True}) as host:
+        host.answer_host["host:apply-response"] = apply
+        await host.request("set-user-settings", {"autoApproveChanges": True})
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        (end,) = host.terminals(chat)
+        locks[0].close()
+    assert end["updatedFiles"] is True
+    assert "when the chat is opened again" in end["warningMessages"][-1]
 
 
 async def test_an_unclosed_write_is_continued_without_a_seam(place: Installation) -> None:
