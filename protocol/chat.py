@@ -18,7 +18,7 @@ class ModelRef(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class Attachment(msgspec.Struct, frozen=True, rename="camel"):
-    """A file the user added; ``data`` is a base64 data URL."""
+    """A file the user added; ``data`` is a base64 data URL, or the base64 alone."""
 
     name: str
     type: str

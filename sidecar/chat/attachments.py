@@ -57,7 +57,7 @@ Kind = Literal["upload-to-codebase", "chat-context"]
 
 
 class Attachment(Protocol):
-    """As the request brings it; ``data`` is a base64 data URL."""
+    """As the request brings it; ``data`` is a base64 data URL, or the base64 alone."""
 
     @property
     def name(self) -> str: ...
@@ -99,7 +99,7 @@ def suffix_of(name: str) -> str:
 
 
 def check_attachments(attachments: Sequence[Attachment]) -> None:
-    """Raises ``InvalidParams`` for too many files, too large ones, or what is no base64 data URL.
+    """Raises ``InvalidParams`` for too many files, too large ones, or what is neither a base64 data URL nor base64.
 
     The count is checked first, then lengths; no payload is walked. Whether the base64 is valid shows when it is
     decoded (``AttachmentStore.store``).
@@ -141,8 +141,10 @@ def _decoded_bytes(data: str, index: int) -> int:
 def _payload_start(data: str, index: int) -> int:
     if data == _EMPTY_DATA_URL:
         return len(data)
+    if data[:5].lower() != _EMPTY_DATA_URL:
+        return 0  # base64 alone, which the app takes too
     marker = data[:_PREFIX_CHARS].lower().find(_MARKER)
-    if not data[:5].lower() == "data:" or marker < 0:
+    if marker < 0:
         raise _bad_data(index)
     return marker + len(_MARKER)
 

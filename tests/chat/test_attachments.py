@@ -71,7 +71,6 @@ def test_the_count_is_checked_before_any_payload() -> None:
         ([attachment(name="")], "attachments[0].name", "4,096"),
         ([attachment(name="x" * 4097)], "attachments[0].name", "4,096"),
         ([*[attachment()] * 3, attachment(data="hello")], "attachments[3].data", "base64"),
-        ([attachment(data="aGVsbG8=")], "attachments[0].data", "base64"),
         ([attachment(data="data:text/plain,hello")], "attachments[0].data", "base64"),
         ([attachment(data="data:;base64,abc")], "attachments[0].data", "base64"),
         ([attachment(data="data:;base64,äbcd")], "attachments[0].data", "base64"),
@@ -91,6 +90,20 @@ def test_exactly_the_limits_are_fine() -> None:
     )
     check_attachments([attachment()] * 10)
     check_attachments([])
+
+
+@pytest.mark.parametrize("data", ["data:text/plain,hello", "plain words!", "dat", "data:;base32,YQ=="])
+async def test_what_is_neither_a_data_url_nor_base64_is_refused(data: str, store: AttachmentStore) -> None:
+    with pytest.raises(InvalidParams) as caught:
+        await store.store([attachment(data=data)])
+    assert caught.value.path == "attachments[0].data"
+
+
+async def test_base64_without_a_data_url_is_taken_as_the_app_takes_it(store: AttachmentStore) -> None:
+    bare = base64.b64encode(PNG).decode()
+    (stored,) = await store.store([attachment("a.png", type="image/png", data=bare)])
+    assert stored.path.read_bytes() == PNG
+    assert stored.image == FilePart(media_type="image/png", base64=bare, filename="a.png")
 
 
 @pytest.mark.parametrize("payload", ["a b=", "ab=c", "====", "a===", "=abc", "ab\n=", "ab-_", "abc=abcd", "YQ==YQ=="])

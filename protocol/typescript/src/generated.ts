@@ -190,7 +190,7 @@ export interface AssistantMessage {
   readonly providerOptions?: { readonly [key: string]: unknown } | null;
 }
 
-/** A file the user added; `data` is a base64 data URL. */
+/** A file the user added; `data` is a base64 data URL, or the base64 alone. */
 export interface Attachment {
   readonly name: string;
   readonly type: string;
