@@ -47,7 +47,6 @@ class Reading(msgspec.Struct):
     finish: str | None = None
     usage: Usage = Usage()
     calls: list[tuple[str, Any]] = []
-    server_calls: int = 0
     error: StreamError | None = None
     interrupted: bool = False
 
@@ -103,8 +102,6 @@ def read(dialect: Dialect, data: bytes, piece: int) -> Reading:
                 reading.usage = event
             case ToolCall(provider_executed=False):
                 reading.calls.append((event.name, arguments(event.arguments)))
-            case ToolCall():
-                reading.server_calls += 1
             case StreamError():
                 reading.error = event
     return reading

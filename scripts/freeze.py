@@ -38,7 +38,6 @@ VARIANTS = {
     "everything unpacked at start": {"late": False, "stored": False},
 }
 INPUTS = ["pyinstaller.spec", "scripts/freeze.py", "scripts/hooks", "requirements.lock", "sidecar", "protocol"]
-NOT_INPUT = {"__pycache__", "typescript", "node_modules"}
 CANNOT = 3
 """Exit code of ``--if-changed`` where this machine has not what PyInstaller needs."""
 PROBE = """

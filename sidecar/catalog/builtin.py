@@ -13,7 +13,6 @@ from msgspec import UNSET, UnsetType
 
 from protocol.language_models import LanguageModel, LanguageModelProvider
 from sidecar.catalog.facts import (
-    OPENAI_CHAT_LATEST,
     OPENAI_REASONING,
     OPENAI_REASONING_TEXT,
     PLAIN_TEXT,
@@ -148,7 +147,7 @@ MODELS: Final = (
     _M("azure", "gpt-5", "GPT-5", 128000, 400000, 0, OPENAI_REASONING, "GPT-5 in your own Azure resource"),
     _M("azure", "gpt-5-mini", "GPT-5 Mini", 128000, 400000, 0, OPENAI_REASONING, "GPT-5 Mini in your own Azure resource"),
     _M("azure", "gpt-5-nano", "GPT-5 Nano", 128000, 400000, 0, OPENAI_REASONING, "GPT-5 Nano in your own Azure resource"),
-    _M("azure", "gpt-5-chat", "GPT-5 Chat", 16384, 128000, 0, OPENAI_CHAT_LATEST, "GPT-5 without the thinking phase, in your own Azure resource"),
+    _M("azure", "gpt-5-chat", "GPT-5 Chat", 16384, 128000, 0, PLAIN_VISION, "GPT-5 without the thinking phase, in your own Azure resource"),
     _M("grok", "grok-2-1212", "Grok 2", 32000, 128000, 0, PLAIN_TEXT, "xAI's Grok 2 of December 2024"),
     _M("grok", "grok-2-mini", "Grok 2 Mini", 16000, 128000, 0, PLAIN_TEXT, "A smaller Grok 2"),
     _M("grok", "grok-beta", "Grok Beta", 32000, 128000, 0, PLAIN_TEXT, "xAI's first public preview"),

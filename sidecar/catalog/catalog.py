@@ -26,7 +26,6 @@ from protocol.language_models import (
 from sidecar.catalog import changes
 from sidecar.catalog.builtin import CLOUD_PROVIDERS, PROVIDERS, builtin_models, builtin_provider
 from sidecar.catalog.custom import model_result, provider_result, saved_result
-from sidecar.catalog.facts import ModelFacts, infer_facts
 from sidecar.errors import DatabaseBusy, NotFound, SidecarError, ValidationFailed
 from sidecar.store import language_models as store
 from sidecar.store.database import Database
@@ -44,20 +43,6 @@ OnRenamed = Callable[[str, str, str], Awaitable[None]]
 _log = structlog.get_logger(__name__)
 
 
-class CatalogModel(msgspec.Struct, frozen=True, kw_only=True):
-    """A model as routing needs it. None means: not known, send nothing."""
-
-    provider_id: str
-    api_name: str
-    custom_model_id: int | None
-    """Row id of a custom model."""
-    max_output_tokens: int | None
-    context_window: int | None
-    temperature: float | None
-    """The catalogue's own figure; only to be sent when ``facts.accepts_temperature``."""
-    facts: ModelFacts
-
-
 class CustomRows(msgspec.Struct, frozen=True):
     """The custom half of the lists; ``failure`` is why it is empty."""
 
@@ -67,7 +52,7 @@ class CustomRows(msgspec.Struct, frozen=True):
 
 
 class Catalog:
-    """Lists, looks up and changes providers and models.
+    """Lists and changes providers and models (``routing.catalog_view`` looks them up).
 
     The hooks let the settings follow: a selection that points at something deleted or renamed is theirs to repair.
     ``listing_wait_ms`` bounds how long a list waits for a locked database.
@@ -120,42 +105,6 @@ class Catalog:
             if models is not None:
                 models.append(model_result(row))
         return found
-
-    # --- look-ups --------------------------------------------------------------------------------------------------
-
-    async def find_provider(self, provider_id: str) -> LanguageModelProvider | None:
-        """One provider. Built-in ones need no database; for the others the store's errors are raised."""
-        builtin = builtin_provider(provider_id)
-        if builtin is not None:
-            return builtin
-        row = await self._database.read(lambda connection: store.find_provider(connection, provider_id))
-        return None if row is None else provider_result(row)
-
-    async def find_model(self, provider_id: str, name: str, custom_model_id: int | None = None) -> CatalogModel | None:
-        """One model, by the row id when the provider has it, else by API name, built-in first (app contract 6).
-
-        None when nothing matches: a model typed by hand, or a local one. A database that cannot be read counts as one
-        without custom models.
-        """
-        builtin = next((model for model in builtin_models(provider_id) if model.api_name == name), None)
-        if builtin is None or custom_model_id is not None:
-            rows = [row for row in (await self.custom_rows()).models if row.provider_id == provider_id]
-            by_id = next((row for row in rows if row.id == custom_model_id), None)
-            by_name = next((row for row in rows if row.api_name == name), None)
-            row = by_id or (by_name if builtin is None else None)
-            if row is not None:
-                return _custom_catalog_model(provider_id, row)
-        if builtin is None:
-            return None
-        return CatalogModel(
-            provider_id=provider_id,
-            api_name=name,
-            custom_model_id=None,
-            max_output_tokens=builtin.max_output_tokens,
-            context_window=builtin.context_window,
-            temperature=builtin.temperature,
-            facts=builtin.facts,
-        )
 
     # --- changes ---------------------------------------------------------------------------------------------------
     # Each raises DatabaseBusy, DatabaseUnreadable or DatabaseTooNew besides what it names.
@@ -241,18 +190,6 @@ class Catalog:
 def read_custom_rows(connection: sqlite3.Connection) -> CustomRows:
     """Every custom row. Raises ``sqlite3.Error``."""
     return CustomRows(store.list_providers(connection), store.list_models(connection))
-
-
-def _custom_catalog_model(provider_id: str, row: CustomModel) -> CatalogModel:
-    return CatalogModel(
-        provider_id=provider_id,
-        api_name=row.api_name,
-        custom_model_id=row.id,
-        max_output_tokens=row.max_output_tokens,
-        context_window=row.context_window,
-        temperature=None,
-        facts=infer_facts(row.api_name),
-    )
 
 
 async def _notify(hook: Awaitable[None]) -> None:

@@ -21,26 +21,19 @@ class ModelFacts(msgspec.Struct, frozen=True):
     """How thinking is steered: not at all, by an effort word, or by a token budget."""
     image_input: bool | None = None
     """Whether it reads images; None when that is not known."""
-    max_tokens_parameter: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    """The name of the output limit in the OpenAI chat dialect. Other dialects have one name for every model."""
 
 
 PLAIN_TEXT: Final = ModelFacts(image_input=False)
 PLAIN_VISION: Final = ModelFacts(image_input=True)
-OPENAI_REASONING: Final = ModelFacts(
-    accepts_temperature=False, reasoning="effort", image_input=True, max_tokens_parameter="max_completion_tokens"
-)
-OPENAI_REASONING_TEXT: Final = ModelFacts(
-    accepts_temperature=False, reasoning="effort", image_input=False, max_tokens_parameter="max_completion_tokens"
-)
-OPENAI_CHAT_LATEST: Final = ModelFacts(image_input=True, max_tokens_parameter="max_completion_tokens")
+OPENAI_REASONING: Final = ModelFacts(accepts_temperature=False, reasoning="effort", image_input=True)
+OPENAI_REASONING_TEXT: Final = ModelFacts(accepts_temperature=False, reasoning="effort", image_input=False)
 THINKING_BUDGET: Final = ModelFacts(reasoning="budget", image_input=True)
 OPEN_REASONING: Final = ModelFacts(reasoning="effort", image_input=False)
 OPEN_THINKING: Final = ModelFacts(reasoning="budget", image_input=False)
 UNKNOWN: Final = ModelFacts()
 
 _BY_NAME: Final[tuple[tuple[re.Pattern[str], ModelFacts], ...]] = (
-    (re.compile(r"gpt-5(\.\d+)?-chat"), OPENAI_CHAT_LATEST),
+    (re.compile(r"gpt-5(\.\d+)?-chat"), PLAIN_VISION),
     (re.compile(r"o[13]-(mini|preview)"), OPENAI_REASONING_TEXT),
     (re.compile(r"o\d(-|$)|gpt-5|codex-|computer-use"), OPENAI_REASONING),
     (re.compile(r"gpt-4\.1|gpt-4o|chatgpt-4o"), PLAIN_VISION),

@@ -1,5 +1,4 @@
-"""What a model is told besides the prompt: earlier messages (app contract 7.8, points 6, 8, 10 and 11) and, for the
-auto-fix loop, the problems found (7.12; the texts are in ``text.problems``)."""
+"""What a model is told besides the prompt: earlier messages (app contract 7.8, points 6, 8, 10 and 11)."""
 
 from __future__ import annotations
 
@@ -8,20 +7,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from sidecar.chat.text.problems import fix_prompt, problem_report
 from sidecar.chat.text.tags import strip_all_scalix_tags, strip_non_essential
-
-__all__ = [
-    "DEFAULT_MAX_TURNS",
-    "SUMMARY_REQUEST",
-    "HistoryRow",
-    "Row",
-    "fix_prompt",
-    "limit_history",
-    "model_messages",
-    "problem_report",
-    "summary_prompt",
-]
 
 DEFAULT_MAX_TURNS = 3
 """Turns of a question and its answer, besides the current one, when the settings name no number."""

@@ -5,9 +5,8 @@ A host that has prompts of its own sends them; then ours is not used.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -113,25 +112,16 @@ When the request needs sign-in, a database or server code, say that Supabase has
 """
 
 
-class SupabaseContext(msgspec.Struct, frozen=True):
-    """What is known of the connected project. ``schema`` is put into the prompt as JSON."""
-
-    project_id: str
-    publishable_key: str
-    secret_names: Sequence[str] = ()
-    schema: Any = None
-
-
 class SupabaseState(msgspec.Struct, frozen=True):
     """How an app stands with Supabase.
 
-    ``connected``: it has a project and the settings hold a token. ``context`` is its live description, a text that is
-    used as it is (the test build's mark), or None when nobody could tell.
+    ``connected``: it has a project and the settings hold a token. ``context`` is its live description (the test
+    build's mark), or None when nobody could tell.
     """
 
     connected: bool = False
     has_neon: bool = False
-    context: SupabaseContext | str | None = None
+    context: str | None = None
 
 
 def system_prompt(
@@ -184,13 +174,4 @@ def supabase_text(state: SupabaseState) -> str:
         return "" if state.has_neon else SUPABASE_NOT_AVAILABLE
     if state.context is None:
         return SUPABASE_AVAILABLE
-    context = state.context if isinstance(state.context, str) else _context_text(state.context)
-    return f"{SUPABASE_AVAILABLE}\n{context}"
-
-
-def _context_text(context: SupabaseContext) -> str:
-    return (
-        f"Project id: {context.project_id}\nPublishable key: {context.publishable_key}\n"
-        f"Names of the project's secrets: {json.dumps(list(context.secret_names))}\n"
-        f"Database schema: {json.dumps(context.schema, sort_keys=True)}"
-    )
+    return f"{SUPABASE_AVAILABLE}\n{state.context}"

@@ -92,7 +92,7 @@ def accept(connection: sqlite3.Connection, params: ChatStreamParams, *, stream_i
         raise chat_not_found(params.chat_id)
     if params.redo:
         drop_last_exchange(connection, params.chat_id)
-    user, assistant = insert_turn(connection, params.chat_id, prompt)
+    assistant = insert_turn(connection, params.chat_id, prompt)
     record_turn(
         connection,
         AcceptedTurn(
@@ -107,7 +107,7 @@ def accept(connection: sqlite3.Connection, params: ChatStreamParams, *, stream_i
     chat = load_chat(connection, params.chat_id)
     if chat is None:
         raise chat_not_found(params.chat_id)
-    return Turn(user, assistant, chat)
+    return Turn(assistant, chat)
 
 
 def chat_not_found(chat_id: int) -> NotFound:

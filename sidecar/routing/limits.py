@@ -1,7 +1,7 @@
 """Daily limits per tier for what Scalix pays for: engine, gateway, proxy. Own keys and local models are counted only.
 
-A call reserves its place before it goes out and commits or releases it after, in one immediate transaction each, so
-that two sidecars on one database cannot both take the last place. A reservation whose process died expires.
+A call reserves its place before it goes out, in an immediate transaction, so that two sidecars on one database cannot
+both take the last place, and settles it after. A reservation whose process died expires.
 
 The limiter must never be the reason that a chat does not work: with a database that is missing, locked or not
 writable it counts in memory, says so, and writes down what it counted when the database is back.
@@ -12,8 +12,7 @@ from __future__ import annotations
 import sqlite3
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeVar
 
@@ -106,7 +105,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Reservation:
-    """A place for one call. Settle it once, with ``commit`` or ``release``; later calls do nothing."""
+    """A place for one call. Settle it once; later calls do nothing."""
 
     def __init__(self, limiter: TierLimiter, row: LimitRow, warning: str | None) -> None:
         self._limiter = limiter
@@ -129,18 +128,6 @@ class Reservation:
         paid = self._row.paid if target is None else is_paid(target)
         row = msgspec.structs.replace(self._row, tokens=max(0, tokens), settled=True, paid=paid)
         self._limiter._pending[row.id] = row
-
-    async def commit(self, tokens: int, *, target: Target | None = None) -> None:
-        """``settle``, and write it down."""
-        if self._open:
-            self.settle(tokens, target=target)
-            await self._limiter.flush()
-
-    async def release(self) -> None:
-        """The call came to nothing: it does not count."""
-        if self._open:
-            self.settle(None)
-            await self._limiter.flush()
 
 
 class Unwritten(msgspec.Struct, frozen=True):
@@ -181,30 +168,16 @@ class TierLimiter:
         self._known: tuple[int, Tally] = (0, Tally())
         """The day and tally last read from the database."""
 
-    @asynccontextmanager
-    async def reserved(
-        self, tier: Tier, target: Target, *, enforced: bool = True, estimated_tokens: int = 0
-    ) -> AsyncIterator[Reservation]:
-        """``reserve`` for the length of a block; a reservation not committed in it is released."""
-        reservation = await self.reserve(tier, target, enforced=enforced, estimated_tokens=estimated_tokens)
-        try:
-            yield reservation
-        finally:
-            with anyio.CancelScope(shield=True):
-                await reservation.release()
-
-    async def reserve(
-        self, tier: Tier, target: Target, *, enforced: bool = True, estimated_tokens: int = 0
-    ) -> Reservation:
+    async def reserve(self, tier: Tier, target: Target, *, enforced: bool = True) -> Reservation:
         """A place for one call to ``target``; ``enforced`` False (the feature is off) only counts.
 
-        ``estimated_tokens`` counts against parallel calls until the real figure is known. Raises ``ProviderError``
-        (RATE_LIMIT_EXCEEDED, scope ``tier``) when the day's requests or tokens are used up. What Scalix does not pay
-        for, or does not limit, is never refused and does not wait for the database. Where there is a limit, the place
-        is taken in a transaction, and nobody waits until it is written: from its beginning on it holds the lock.
+        Raises ``ProviderError`` (RATE_LIMIT_EXCEEDED, scope ``tier``) when the day's requests or tokens are used up.
+        What Scalix does not pay for, or does not limit, is never refused and does not wait for the database. Where
+        there is a limit, the place is taken in a transaction, and nobody waits until it is written: from its beginning
+        on it holds the lock.
         """
         now = int(self._clock())
-        row = LimitRow(str(uuid.uuid4()), day_of(now), is_paid(target), max(0, estimated_tokens), False, now)
+        row = LimitRow(str(uuid.uuid4()), day_of(now), is_paid(target), 0, False, now)
         requests, tokens = self._limits.of(tier) if enforced else (None, None)
         if not row.paid or (requests is None and tokens is None):
             self._pending[row.id] = row

@@ -49,18 +49,6 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-def resolve(
-    choice: ModelChoice,
-    settings: RoutingSettings,
-    catalog: CatalogView,
-    environ: Environment,
-    *,
-    files: Sequence[ContextFile] = (),
-) -> list[Target]:
-    """The targets of ``find_route``."""
-    return list(find_route(choice, settings, catalog, environ, files=files).targets)
-
-
 def find_route(
     choice: ModelChoice,
     settings: RoutingSettings,

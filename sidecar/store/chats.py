@@ -37,9 +37,8 @@ class ChatRecord(msgspec.Struct, frozen=True):
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """The two rows of an accepted turn, and the chat as it is with them."""
+    """An accepted turn: the row its answer goes into, and the chat as it is with both of its rows."""
 
-    user_message_id: int
     assistant_message_id: int
     chat: ChatRecord
 
@@ -95,14 +94,14 @@ def drop_last_exchange(connection: sqlite3.Connection, chat_id: int) -> None:
     connection.executemany("DELETE FROM messages WHERE id = ?", [(identifier,) for identifier in doomed])
 
 
-def insert_turn(connection: sqlite3.Connection, chat_id: int, prompt: str) -> tuple[int, int]:
-    """The user's row and the empty assistant row; returns their ids."""
+def insert_turn(connection: sqlite3.Connection, chat_id: int, prompt: str) -> int:
+    """The user's row and the empty assistant row; returns the id of the latter."""
     insert = "INSERT INTO messages (chat_id, role, content) VALUES (?, ?, ?)"
-    user = connection.execute(insert, (chat_id, "user", prompt)).lastrowid
+    connection.execute(insert, (chat_id, "user", prompt))
     assistant = connection.execute(insert, (chat_id, "assistant", "")).lastrowid
-    if user is None or assistant is None:
+    if assistant is None:
         raise sqlite3.DatabaseError("no row id after INSERT")
-    return user, assistant
+    return assistant
 
 
 def save_content(connection: sqlite3.Connection, message_id: int, content: str) -> None:

@@ -33,11 +33,6 @@ class LineFramer:
         self._held = 0
         self._discarding = False
 
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of the unfinished line now in memory."""
-        return self._held
-
     def feed(self, data: bytes) -> list[bytes | Oversized]:
         """The lines that ``data`` completes, without their terminators."""
         lines: list[bytes | Oversized] = []

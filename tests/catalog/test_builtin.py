@@ -110,14 +110,11 @@ def test_the_catalogue_and_the_rules_by_name_agree_on_what_is_sent(model: Builti
     guess = infer_facts(model.api_name)
     if guess is UNKNOWN:
         assert model.facts.accepts_temperature
-        assert model.facts.max_tokens_parameter == "max_tokens"
     else:
         assert guess == model.facts
 
 
-REASONING = ModelFacts(
-    accepts_temperature=False, reasoning="effort", image_input=True, max_tokens_parameter="max_completion_tokens"
-)
+REASONING = ModelFacts(accepts_temperature=False, reasoning="effort", image_input=True)
 
 
 @pytest.mark.parametrize("name", ["gpt-5", "gpt-5.1-codex", "openai/gpt-5-mini", "o3", "o1", "o4-mini-2025-04-16"])

@@ -1,4 +1,4 @@
-"""Looking models up, and what happens when the app's database is missing, broken, old, new or locked."""
+"""Listing models, and what happens when the app's database is missing, broken, old, new or locked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pytest
 
 from protocol.language_models import CreateCustomModelParams, SaveCustomProviderParams
 from sidecar.catalog.catalog import Catalog
-from sidecar.catalog.facts import ModelFacts
 from sidecar.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreadable, NotFound, StoreError
 from sidecar.store.database import Database
 from tests import app_database
@@ -188,64 +187,6 @@ async def test_text_that_is_not_utf_8_leaves_the_built_in_part(catalog: Catalog,
     app_database.insert_provider(path)
     app_database.execute(path, "UPDATE language_model_providers SET name = CAST(x'ff' AS TEXT)")
     await lists_the_built_in_part_only(catalog)
-
-
-# --- look-ups ----------------------------------------------------------------------------------------------------
-
-
-async def test_a_built_in_model_is_found_without_a_database(catalog: Catalog) -> None:
-    found = await catalog.find_model("openai", "o3-mini")
-    assert found is not None
-    assert (found.max_output_tokens, found.context_window, found.custom_model_id) == (32000, 200000, None)
-    assert not found.facts.accepts_temperature
-
-
-async def test_a_custom_model_has_no_temperature_of_its_own(catalog: Catalog, path: Path) -> None:
-    app_database.create_app_database(path)
-    app_database.insert_provider(path)
-    row_id = app_database.insert_model(path, max_output_tokens=100)
-    found = await catalog.find_model("custom::testing", "test-model")
-    assert found is not None
-    assert (found.custom_model_id, found.max_output_tokens, found.context_window) == (row_id, 100, None)
-    assert found.temperature is None
-    assert found.facts == ModelFacts()
-
-
-async def test_the_row_id_wins_over_the_name_and_the_name_over_a_dangling_id(catalog: Catalog, path: Path) -> None:
-    app_database.create_app_database(path)
-    shadow = app_database.insert_model(path, "openai", "gpt-4.1", max_output_tokens=7)
-    foreign = app_database.insert_model(path, "google", "gpt-4.1", max_output_tokens=8)
-
-    async def limit(custom_model_id: int | None) -> int | None:
-        found = await catalog.find_model("openai", "gpt-4.1", custom_model_id)
-        return None if found is None else found.max_output_tokens
-
-    assert await limit(None) == 32768
-    assert await limit(shadow) == 7
-    assert await limit(foreign) == 32768
-    assert await limit(999) == 32768
-
-
-async def test_a_model_nobody_knows_is_not_found(catalog: Catalog, path: Path) -> None:
-    app_database.create_app_database(path)
-    assert await catalog.find_model("openai", "gpt-99") is None
-    assert await catalog.find_model("ollama", "llama3") is None
-    assert await catalog.find_model("custom::nobody", "x", 1) is None
-
-
-async def test_providers_are_found_by_their_stored_id(catalog: Catalog, path: Path) -> None:
-    app_database.create_app_database(path)
-    app_database.insert_provider(path)
-    found = await catalog.find_provider("custom::testing")
-    assert found is not None
-    assert found.api_base_url == "http://localhost:3500/v1"
-    assert await catalog.find_provider("testing") is None
-
-
-async def test_a_built_in_provider_needs_no_database_but_a_custom_one_does(catalog: Catalog) -> None:
-    assert await catalog.find_provider("openai") is not None
-    with pytest.raises(DatabaseUnreadable):
-        await catalog.find_provider("custom::testing")
 
 
 # --- size --------------------------------------------------------------------------------------------------------

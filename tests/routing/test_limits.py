@@ -11,10 +11,11 @@ import anyio
 import pytest
 
 from protocol.errors import ErrorCode
+from sidecar.engines.base import Target
 from sidecar.errors import ProviderError
 from sidecar.routing import limits as module
 from sidecar.routing.inputs import Environment
-from sidecar.routing.limits import TierLimiter, TierLimits, unusable_limits
+from sidecar.routing.limits import Reservation, TierLimiter, TierLimits, unusable_limits
 from sidecar.store.database import Database
 from tests.app_database import create_app_database
 from tests.routing.scripted import target
@@ -51,6 +52,12 @@ async def limiter(
         await database.aclose()
 
 
+async def settled(tiers: TierLimiter, place: Reservation, tokens: int | None, target: Target | None = None) -> None:
+    """The call is over, and that is written down."""
+    place.settle(tokens, target=target)
+    await tiers.flush()
+
+
 async def refused(tiers: TierLimiter) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
         await tiers.reserve("free", PAID)
@@ -60,7 +67,7 @@ async def refused(tiers: TierLimiter) -> ProviderError:
 async def test_the_last_request_of_the_day_is_the_last(path: Path) -> None:
     async with limiter(path, Now()) as tiers:
         for _ in range(3):
-            await (await tiers.reserve("free", PAID)).commit(10)
+            await settled(tiers, await tiers.reserve("free", PAID), 10)
         error = await refused(tiers)
         usage = await tiers.snapshot("free", metered=True)
     assert error.code is ErrorCode.RATE_LIMIT_EXCEEDED
@@ -73,40 +80,32 @@ async def test_the_last_request_of_the_day_is_the_last(path: Path) -> None:
 
 async def test_the_days_tokens_are_limited_too(path: Path) -> None:
     async with limiter(path, Now()) as tiers:
-        await (await tiers.reserve("free", PAID)).commit(1000)
+        await settled(tiers, await tiers.reserve("free", PAID), 1000)
         assert "all the tokens of today's free plan" in (await refused(tiers)).message
 
 
-async def test_a_released_reservation_gives_its_place_back(path: Path) -> None:
+async def test_a_call_that_came_to_nothing_gives_its_place_back(path: Path) -> None:
     async with limiter(path, Now(), TierLimits(free_requests=1)) as tiers:
-        async with tiers.reserved("free", PAID):
-            await refused(tiers)
-        async with tiers.reserved("free", PAID) as reservation:
-            await reservation.commit(1)
+        place = await tiers.reserve("free", PAID)
+        await refused(tiers)
+        await settled(tiers, place, None)
+        await settled(tiers, await tiers.reserve("free", PAID), 1)
         await refused(tiers)
 
 
 async def test_a_settled_reservation_stays_settled(path: Path) -> None:
     async with limiter(path, Now()) as tiers:
         reservation = await tiers.reserve("free", PAID)
-        await reservation.commit(7)
-        await reservation.release()
-        await reservation.commit(9)
+        await settled(tiers, reservation, 7)
+        await settled(tiers, reservation, None)
+        await settled(tiers, reservation, 9)
         assert (await tiers.snapshot("free", metered=True)).tokens_used == 7
-
-
-async def test_an_estimate_counts_until_the_real_figure_is_known(path: Path) -> None:
-    async with limiter(path, Now()) as tiers:
-        big = await tiers.reserve("free", PAID, estimated_tokens=1000)
-        await refused(tiers)
-        await big.commit(10)
-        assert (await tiers.reserve("free", PAID)).warning is None
 
 
 async def test_own_keys_and_local_models_are_counted_and_never_limited(path: Path) -> None:
     async with limiter(path, Now()) as tiers:
         for _ in range(5):
-            await (await tiers.reserve("free", OWN)).commit(500)
+            await settled(tiers, await tiers.reserve("free", OWN), 500)
         assert (await tiers.snapshot("free", metered=False)).remaining_requests is None
         usage = await tiers.snapshot("free", metered=True)
         await tiers.reserve("free", PAID)
@@ -115,13 +114,13 @@ async def test_own_keys_and_local_models_are_counted_and_never_limited(path: Pat
 
 async def test_a_call_that_fell_back_to_an_own_key_is_not_charged(path: Path) -> None:
     async with limiter(path, Now()) as tiers:
-        await (await tiers.reserve("free", PAID)).commit(500, target=OWN)
+        await settled(tiers, await tiers.reserve("free", PAID), 500, OWN)
         assert (await tiers.snapshot("free", metered=True)).remaining_requests == 3
 
 
 async def test_pro_is_unlimited_unless_told(path: Path) -> None:
     async with limiter(path, Now(), TierLimits(free_requests=0)) as tiers:
-        await (await tiers.reserve("pro", PAID)).commit(10**7)
+        await settled(tiers, await tiers.reserve("pro", PAID), 10**7)
         assert (await tiers.snapshot("pro", metered=True)).remaining_requests is None
     async with limiter(path, Now(), TierLimits(pro_requests=1)) as tiers:
         with pytest.raises(ProviderError) as caught:
@@ -132,7 +131,7 @@ async def test_pro_is_unlimited_unless_told(path: Path) -> None:
 async def test_switched_off_it_counts_and_refuses_nothing(path: Path) -> None:
     async with limiter(path, Now()) as tiers:
         for _ in range(4):
-            await (await tiers.reserve("free", PAID, enforced=False)).commit(1000)
+            await settled(tiers, await tiers.reserve("free", PAID, enforced=False), 1000)
         usage = await tiers.snapshot("free", metered=True, enforced=False)
     assert (usage.requests_today, usage.remaining_requests) == (4, None)
 
@@ -171,8 +170,8 @@ async def test_a_stream_longer_than_ten_minutes_still_counts(path: Path) -> None
     async with limiter(path, now) as tiers:
         reservation = await tiers.reserve("free", PAID)
         now.seconds += 1200
-        await (await tiers.reserve("free", PAID)).commit(1)
-        await reservation.commit(99)
+        await settled(tiers, await tiers.reserve("free", PAID), 1)
+        await settled(tiers, reservation, 99)
         usage = await tiers.snapshot("free", metered=True)
     assert (usage.requests_today, usage.tokens_used) == (2, 100)
 
@@ -181,11 +180,11 @@ async def test_midnight_utc_starts_anew(path: Path) -> None:
     now = Now()
     async with limiter(path, now) as tiers:
         for _ in range(3):
-            await (await tiers.reserve("free", PAID)).commit(1)
+            await settled(tiers, await tiers.reserve("free", PAID), 1)
         now.seconds = 20_001 * 86_400 - 1
         assert (await refused(tiers)).retry_after_ms == 1000
         now.seconds += 1
-        await (await tiers.reserve("free", PAID)).commit(1)
+        await settled(tiers, await tiers.reserve("free", PAID), 1)
         assert (await tiers.snapshot("free", metered=True)).requests_today == 1
 
 
@@ -193,7 +192,7 @@ async def test_a_clock_set_back_over_midnight_gives_nothing_back(path: Path) -> 
     now = Now()
     async with limiter(path, now) as tiers:
         for _ in range(3):
-            await (await tiers.reserve("free", PAID)).commit(1)
+            await settled(tiers, await tiers.reserve("free", PAID), 1)
         now.seconds -= 86_400
         await refused(tiers)
 
@@ -202,7 +201,7 @@ async def test_a_clock_that_was_far_ahead_locks_nobody_out(path: Path) -> None:
     now = Now(NOON + 30 * 86_400)
     async with limiter(path, now) as tiers:
         for _ in range(3):
-            await (await tiers.reserve("free", PAID)).commit(1)
+            await settled(tiers, await tiers.reserve("free", PAID), 1)
         now.seconds = NOON
         await tiers.reserve("free", PAID)
 
@@ -218,7 +217,7 @@ async def test_a_reservation_from_the_future_expires_as_well(path: Path) -> None
 async def test_a_missing_database_stops_no_chat_and_no_limit(tmp_path: Path) -> None:
     async with limiter(tmp_path / "none.db", Now()) as tiers:
         first = await tiers.reserve("free", PAID)
-        await first.commit(5)
+        await settled(tiers, first, 5)
         assert first.warning is not None
         assert "counted until Scalix is closed" in first.warning
         await tiers.reserve("free", PAID)
@@ -231,9 +230,9 @@ async def test_a_missing_database_stops_no_chat_and_no_limit(tmp_path: Path) -> 
 async def test_what_was_counted_without_a_database_is_written_when_it_is_back(tmp_path: Path) -> None:
     path, now = tmp_path / "sqlite.db", Now()
     async with limiter(path, now) as tiers:
-        await (await tiers.reserve("free", PAID)).commit(5)
+        await settled(tiers, await tiers.reserve("free", PAID), 5)
         create_app_database(path)
-        await (await tiers.reserve("free", PAID)).commit(6)
+        await settled(tiers, await tiers.reserve("free", PAID), 6)
     async with limiter(path, now) as later:
         usage = await later.snapshot("free", metered=True)
     assert (usage.requests_today, usage.tokens_used) == (2, 11)
@@ -247,13 +246,13 @@ async def test_a_locked_database_holds_a_call_up_for_a_moment_only(path: Path, m
         lock.execute("BEGIN IMMEDIATE")
         with anyio.fail_after(5):
             held = await tiers.reserve("free", PAID)
-            await held.commit(5)
+            await settled(tiers, held, 5)
             await tiers.reserve("free", PAID)
         assert held.warning is not None
         lock.rollback()
         lock.close()
         monkeypatch.setattr(module, "DATABASE_WAIT_S", 30)
-        await (await tiers.reserve("free", PAID)).commit(6)
+        await settled(tiers, await tiers.reserve("free", PAID), 6)
         await refused(tiers)
         usage = await tiers.snapshot("free", metered=True)
     assert (usage.requests_today, usage.tokens_used) == (3, 11)
@@ -271,7 +270,7 @@ async def test_what_nobody_limits_does_not_touch_the_database(path: Path) -> Non
         assert [place.warning for place in places] == [None] * 3
         other.close()
         for place in places:
-            await place.commit(10)
+            await settled(tiers, place, 10)
         usage = await tiers.snapshot("free", metered=True)
     assert (usage.requests_today, usage.remaining_requests) == (3, 1)
 
@@ -284,7 +283,7 @@ async def test_a_place_whose_commit_fails_is_taken_all_the_same(path: Path) -> N
         place = await tiers.reserve("free", PAID)
         assert (await refused(tiers)).code is ErrorCode.RATE_LIMIT_EXCEEDED
         other.close()
-        await place.commit(10)
+        await settled(tiers, place, 10)
         async with limiter(path, Now(), TierLimits(free_requests=1)) as elsewhere:
             await refused(elsewhere)
 

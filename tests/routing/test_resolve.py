@@ -21,7 +21,7 @@ from sidecar.routing.inputs import (
     RoutingSettings,
 )
 from sidecar.routing.pro import takes_files
-from sidecar.routing.resolve import Route, engine_enabled, find_route, resolve
+from sidecar.routing.resolve import Route, engine_enabled, find_route
 from sidecar.secret import SecretText
 
 PRO_KEY = "scalix_0123456789abcdef"
@@ -259,7 +259,8 @@ def test_a_custom_provider_needs_a_url_and_may_do_without_a_key() -> None:
 
 
 def test_a_custom_models_own_limits_are_sent() -> None:
-    (target,) = resolve(ModelChoice("custom::mine", "renamed", 5), RoutingSettings(), CATALOGUE, Environment({}))
+    choice = ModelChoice("custom::mine", "renamed", 5)
+    (target,) = find_route(choice, RoutingSettings(), CATALOGUE, Environment({})).targets
     assert (target.max_output_tokens, target.context_window, target.temperature) == (4000, 64_000, None)
 
 

@@ -71,11 +71,6 @@ class FileCache:
             OrderedDict()
         )
 
-    @property
-    def used_bytes(self) -> int:
-        """What the contents take in memory, about."""
-        return self._bytes
-
     def begin(self) -> int:
         """Start one extraction; its number is passed to ``text``."""
         with self._lock:

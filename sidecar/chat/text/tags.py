@@ -34,13 +34,6 @@ class RenameTag(msgspec.Struct, frozen=True):
     to_path: str
 
 
-class SqlTag(msgspec.Struct, frozen=True):
-    """``<scalix-execute-sql description=>``."""
-
-    content: str
-    description: str | None = None
-
-
 def js_trim(text: str) -> str:
     """JavaScript's ``text.trim()``."""
     return text.strip(_JS_SPACE)
@@ -163,14 +156,6 @@ def add_dependency_packages(text: str) -> list[str]:
 def has_add_dependency(text: str) -> bool:
     """Whether the answer asks for a package; then problems cannot be checked yet (app contract 7.12)."""
     return bool(add_dependency_packages(text))
-
-
-def execute_sql_tags(text: str) -> list[SqlTag]:
-    """The SQL to run, in order, without a fence around it."""
-    return [
-        SqlTag(_without_fence(js_trim(body)), attributes.get("description"))
-        for attributes, body in _elements(text, "scalix-execute-sql")
-    ]
 
 
 def tag_attributes(tag: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.chat.text import tags
 from sidecar.chat.text.cleaning import clean_full_response
-from sidecar.chat.text.tags import RenameTag, SqlTag, WriteTag
+from sidecar.chat.text.tags import RenameTag, WriteTag
 
 WRITE = '<scalix-write path="a.ts">x</scalix-write>'
 
@@ -119,14 +119,6 @@ def test_packages_are_split_on_spaces_and_a_body_with_a_tag_does_not_count() -> 
     assert not tags.has_add_dependency('<scalix-add-dependency packages="a">')
 
 
-def test_sql_is_read_without_its_fence() -> None:
-    text = (
-        '<scalix-execute-sql description="d">\n```sql\nselect 1;\n```\n</scalix-execute-sql>'
-        "<scalix-execute-sql>x</scalix-execute-sql>"
-    )
-    assert tags.execute_sql_tags(text) == [SqlTag("select 1;", "d"), SqlTag("x")]
-
-
 READERS: list[Callable[[str], object]] = [
     clean_full_response,
     tags.strip_thinking,
@@ -138,7 +130,6 @@ READERS: list[Callable[[str], object]] = [
     tags.rename_tags,
     tags.delete_tags,
     tags.add_dependency_packages,
-    tags.execute_sql_tags,
     tags.tag_attributes,
 ]
 HOSTILE = [
