@@ -11,7 +11,7 @@ from typing import Any
 
 from sidecar.errors import InvalidParams
 from sidecar.settings.document import Document, patched, text_of, value_of
-from sidecar.settings.schema import APP_MEMBERS, KEYS, OWN_KEYS, problems_of, secret_places
+from sidecar.settings.schema import APP_MEMBERS, KEYS, OWN_KEYS, in_member_order, problems_of, secret_places
 from sidecar.settings.secrets import Vault
 
 
@@ -32,7 +32,8 @@ def checked_change(partial: Mapping[str, Any]) -> SettingsPatch:
         if known and value is None:
             removed.add((key,))
             continue
-        values[key] = _without_nulls(value, (key,), removed) if _is_container(key) else value
+        kept = _without_nulls(value, (key,), removed) if _is_container(key) else value
+        values[key] = in_member_order(key, kept)
         for problem in problems_of(key, values[key]):
             raise InvalidParams(f"Failed to write settings: {problem}: {problem.reason}", path=str(problem))
         _writable(key, values[key])

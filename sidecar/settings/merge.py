@@ -151,5 +151,5 @@ def _app_removes(path: tuple[str, ...]) -> bool:
         case (key,):
             return key in _APP_KEYS
         case (key, member):
-            return member in APP_MEMBERS.get(key, frozenset())
+            return member in APP_MEMBERS.get(key, ())
     return False

@@ -73,22 +73,22 @@ SECRET_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 TOP_SECRETS: Final = ("githubAccessToken", "vercelAccessToken")
 
-APP_MEMBERS: Final[Mapping[str, frozenset[str]]] = {
-    "selectedModel": frozenset({"name", "provider", "customModelId"}),
-    "githubUser": frozenset({"email"}),
-    **dict.fromkeys(TOKEN_OWNERS, frozenset({"accessToken", "refreshToken", "expiresIn", "tokenTimestamp"})),
-    "aws": frozenset({"accessKeyId", "secretAccessKey", "region"}),
-    "cloudflare": frozenset({"accessKeyId", "secretAccessKey", "accountId"}),
-    "sendgrid": frozenset({"apiKey"}),
-    "resend": frozenset({"apiKey"}),
-    "mixpanel": frozenset({"projectToken"}),
-    "sentry": frozenset({"dsn", "projectId"}),
-    "experiments": frozenset({"enableSupabaseIntegration", "enableFileEditing"}),
-    "scalixProBudget": frozenset({"budgetResetAt", "maxBudget"}),
+APP_MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "selectedModel": ("name", "provider", "customModelId"),
+    "githubUser": ("email",),
+    **dict.fromkeys(TOKEN_OWNERS, ("accessToken", "refreshToken", "expiresIn", "tokenTimestamp")),
+    "aws": ("accessKeyId", "secretAccessKey", "region"),
+    "cloudflare": ("accessKeyId", "secretAccessKey", "accountId"),
+    "sendgrid": ("apiKey",),
+    "resend": ("apiKey",),
+    "mixpanel": ("projectToken",),
+    "sentry": ("dsn", "projectId"),
+    "experiments": ("enableSupabaseIntegration", "enableFileEditing"),
+    "scalixProBudget": ("budgetResetAt", "maxBudget"),
 }
-"""The members the app knows inside its containers. It drops all others when it writes."""
+"""The members the app knows inside its containers, in the order it writes them. It drops all others."""
 
-PROVIDER_MEMBERS: Final = frozenset({"apiKey"})
+PROVIDER_MEMBERS: Final = ("apiKey",)
 """The members the app knows inside ``providerSettings.<id>``."""
 
 
@@ -115,6 +115,14 @@ def in_schema_order(mapping: Mapping[str, Any]) -> dict[str, Any]:
     known = {key: mapping[key] for key in KEYS if key in mapping}
     known.update((key, value) for key, value in mapping.items() if key not in known)
     return known
+
+
+def in_member_order(key: str, value: Any) -> Any:
+    """The value of ``key`` with the members the app knows first, in its order; then all others, in theirs."""
+    if not isinstance(value, dict) or key not in APP_MEMBERS:
+        return value
+    known = {name: value[name] for name in APP_MEMBERS[key] if name in value}
+    return known | value
 
 
 class Located(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sidecar.settings.store import SettingsStore
 
-AUTO: Final = {"provider": "auto", "name": "auto"}
+AUTO: Final = {"name": "auto", "provider": "auto"}
 
 
 class SelectionKeeper:

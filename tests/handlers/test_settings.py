@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,21 @@ async def test_settings_are_read_and_set(channels: Channels) -> None:
     assert {key: value for key, value in shown.items() if key != "telemetryUserId"} == defaults()
     after = await channels.call("set-user-settings", selectedChatMode="ask", ofTomorrow={"n": 1})
     assert after == {**shown, "selectedChatMode": "ask", "ofTomorrow": {"n": 1}}
+
+
+async def test_what_is_set_is_written_as_the_app_writes_it(channels: Channels, installation: Installation) -> None:
+    installation.write_file({"telemetryUserId": "me"})
+    await channels.call(
+        "set-user-settings",
+        releaseChannel="beta",
+        supabase={"expiresIn": 5, "later": 1, "refreshToken": {"value": "r"}},
+        selectedModel={"customModelId": 3, "provider": "openai", "name": "gpt-4.1"},
+    )
+    written = json.loads(installation.file.read_text())
+    assert list(written) == ["selectedModel", "supabase", "telemetryUserId", "releaseChannel"]
+    assert list(written["selectedModel"]) == ["name", "provider", "customModelId"]
+    assert list(written["supabase"]) == ["refreshToken", "expiresIn", "later"]
+    assert installation.file.read_text() == json.dumps(written, indent=2), "two spaces a level, no newline at the end"
 
 
 async def test_a_wrong_value_is_a_validation_error_naming_the_field(channels: Channels) -> None:

@@ -10,7 +10,7 @@ import base64
 import itertools
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -122,7 +122,7 @@ def _known(settings: Json) -> Json:
     return result
 
 
-def _members(value: Json, known: frozenset[str]) -> Json:
+def _members(value: Json, known: Collection[str]) -> Json:
     return {name: item for name, item in value.items() if name in known and item is not None}
 
 
