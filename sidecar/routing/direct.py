@@ -126,7 +126,8 @@ def _azure(
         secret = find_key(provider, settings, environ)
         if secret is None:
             raise MissingApiKey(
-                "Azure OpenAI API key is required. Please set the AZURE_API_KEY environment variable.",
+                "Azure OpenAI API key is required. "
+                "Provide it in Settings or set the AZURE_API_KEY environment variable.",
                 provider=provider.id,
             )
         headers = SecretHeaders({"api-key": secret.reveal()})
@@ -141,7 +142,8 @@ def _azure_base(settings: RoutingSettings, environ: Environment) -> str:
     resource = (settings.azure_resource_name or "").strip() or environ.get("AZURE_RESOURCE_NAME")
     if not resource:
         raise ProviderError(
-            "Azure OpenAI resource name is required. Please set the AZURE_RESOURCE_NAME environment variable.",
+            "Azure OpenAI resource name is required. "
+            "Provide it in Settings or set the AZURE_RESOURCE_NAME environment variable.",
             code=ErrorCode.MISSING_API_KEY,
             provider="azure",
         )

@@ -205,11 +205,14 @@ def test_azure_takes_resource_and_key_from_settings_or_environment() -> None:
 
 def test_azure_says_what_is_missing() -> None:
     assert failing("azure", "gpt-5", {"AZURE_API_KEY": "k"}).message == (
-        "Azure OpenAI resource name is required. Please set the AZURE_RESOURCE_NAME environment variable."
+        "Azure OpenAI resource name is required. "
+        "Provide it in Settings or set the AZURE_RESOURCE_NAME environment variable."
     )
     error = failing("azure", "gpt-5", {"AZURE_RESOURCE_NAME": "res"})
     assert isinstance(error, MissingApiKey)
-    assert error.message == ("Azure OpenAI API key is required. Please set the AZURE_API_KEY environment variable.")
+    assert error.message == (
+        "Azure OpenAI API key is required. Provide it in Settings or set the AZURE_API_KEY environment variable."
+    )
     wrong = failing("azure", "m", azure_resource_name="https://res.openai.azure.com", keys=keys(azure="k"))
     assert "give the name, not its URL" in wrong.message
 
