@@ -126,14 +126,14 @@ class CircuitBreaker:
         circuit.probing = True
         return Admission.PROBE
 
-    def probe_early(self, key: CircuitKey) -> bool:
+    def probe_early(self, key: CircuitKey, *, after_time_out: bool = False) -> bool:
         """A probe ahead of time, for a message that has no other model left.
 
-        Refused when the last failure was a time-out, because that is the wait the breaker is there to spare, and
-        while another probe is out. True: as ``PROBE``.
+        Refused when the last failure was a time-out, because that is the wait the breaker is there to spare (unless
+        ``after_time_out``), and while another probe is out. True: as ``PROBE``.
         """
         circuit = self._circuits.get(key)
-        if circuit is None or circuit.probing or circuit.slow:
+        if circuit is None or circuit.probing or (circuit.slow and not after_time_out):
             return False
         circuit.probing = True
         return True

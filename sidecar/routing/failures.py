@@ -7,7 +7,7 @@ from typing import Final
 
 from protocol.errors import ErrorCode
 from sidecar.engines.base import Target
-from sidecar.errors import ProviderError
+from sidecar.errors import ProviderError, StreamInterrupted
 from sidecar.routing.attempts import Attempt, attempt_reports
 from sidecar.routing.breaker import CircuitBreaker, circuit_of
 
@@ -69,6 +69,31 @@ def circuit_open(skipped: Sequence[Target], breaker: CircuitBreaker) -> Provider
         retry_after_ms=wait_ms,
         provider=first.provider,
         model=first.model,
+    )
+
+
+def ran_out_of_time(error: ProviderError) -> bool:
+    """Whether the time-out is ours: the model was silent for all the time it is given. One that the provider tells of
+    (408, 504) has a status, and may have come at once."""
+    return error.code is ErrorCode.TIMEOUT and error.status is None
+
+
+def interrupted(error: ProviderError) -> ProviderError:
+    """What a failure in the middle of an answer is to the user: ``STREAM_INTERRUPTED``, with the provider's reason,
+    where asking again may help (protocol page 3). A stall (``TIMEOUT``) and what only the user can mend stay what they
+    are."""
+    if not error.retryable or error.code in {ErrorCode.TIMEOUT, ErrorCode.STREAM_INTERRUPTED}:
+        return error
+    return StreamInterrupted(
+        f"The model's answer broke off before it was complete: {_sentence(error)}",
+        status=error.status,
+        details=error.details,
+        raw_code=error.raw_code,
+        retry_after_ms=error.retry_after_ms,
+        provider=error.provider,
+        model=error.model,
+        request_id=error.request_id,
+        extra={name: value for name, value in error.extra.items() if name != "scope"},
     )
 
 

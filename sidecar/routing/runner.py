@@ -4,12 +4,13 @@ One rule decides everything: as long as nothing of an answer has been handed on,
 the first content an error is the answer's end. So an attempt's events are held back until its first content.
 
 - The same model is asked three times in all, 2 s and 4 s apart (the AI SDK's rule, app contract 7.9), or as far apart
-  as the provider asks for, up to 60 s.
+  as the provider asks for, up to 60 s. Once only when it was silent for the whole first-token time, and never again
+  when it has taken a minute to fail: the user has waited long enough.
 - Then the next candidate takes over, where that is allowed.
 - A refused or missing key ends it: another model's answer would hide what the user has to mend. Only ``auto`` goes on,
   with another provider, and says so in ``warnings``.
 - A model whose circuit is open is skipped. When that leaves nothing to ask, one early probe goes out, unless the last
-  failure was a time-out.
+  failure was a time-out of a model that is not on this machine, where it may have been loading.
 """
 
 from __future__ import annotations
@@ -41,13 +42,22 @@ from sidecar.engines.base import (
 from sidecar.errors import ProviderError, StreamInterrupted
 from sidecar.routing.attempts import Attempt, Fallback, Outcome
 from sidecar.routing.breaker import Admission, CircuitBreaker, circuit_of, counts
-from sidecar.routing.failures import KEY_ERRORS, circuit_open, final_error, with_attempts
+from sidecar.routing.failures import (
+    KEY_ERRORS,
+    circuit_open,
+    final_error,
+    interrupted,
+    ran_out_of_time,
+    with_attempts,
+)
 
 MAX_ATTEMPTS: Final = 3
 FIRST_DELAY_S: Final = 2.0
 JITTER: Final = 0.1
 """Share added to a delay at random, so that several streams do not come back at the same moment."""
 LONGEST_RETRY_AFTER_MS: Final = 60_000
+PATIENCE_MS: Final = 60_000.0
+"""How long a model may take to fail, attempts added up and delays not counted, and still be asked again."""
 
 _HAND_ON: Final = frozenset(
     {
@@ -164,8 +174,10 @@ class RoutedStream:
             self._finished()
             raise
         except ProviderError as error:
-            self._broke_off(error)
-            raise
+            told = self._broke_off(error)
+            if told is error:
+                raise
+            raise told from error
 
     # --- which candidate -------------------------------------------------------------------------------------------
 
@@ -185,7 +197,7 @@ class RoutedStream:
     async def _ask_early(self) -> bool:
         """Every circuit is open and nothing was asked: one probe ahead of time rather than no answer."""
         for target in self._skipped:
-            if self._router.breaker.probe_early(circuit_of(target)):
+            if self._router.breaker.probe_early(circuit_of(target), after_time_out=target.route == "local"):
                 self._skipped.remove(target)
                 return await self._ask(target, probe=True, alone=True)
         return False
@@ -201,7 +213,7 @@ class RoutedStream:
 
     def _worth_repeating(self, target: Target, error: ProviderError, *, alone: bool) -> bool:
         """Whether the same model is asked again; with another one at hand, not where that only costs time."""
-        if not error.retryable:
+        if not error.retryable or ran_out_of_time(error):
             return False
         if alone:
             return True
@@ -242,12 +254,15 @@ class RoutedStream:
 
     async def _ask(self, target: Target, *, probe: bool, alone: bool) -> bool:
         """Up to three attempts at one model. True: it answers."""
+        spent_ms = 0.0
         for number in range(1, MAX_ATTEMPTS + 1):
             error = await self._attempt(target)
             if error is None:
                 return True
             self._failed.append((target, error))
-            if probe or number == MAX_ATTEMPTS or not self._worth_repeating(target, error, alone=alone):
+            spent_ms += self.attempts[-1].ms
+            last = probe or number == MAX_ATTEMPTS or spent_ms >= PATIENCE_MS
+            if last or not self._worth_repeating(target, error, alone=alone):
                 break
             await self._router.sleep(self._delay_s(number, error))
         return False
@@ -318,11 +333,11 @@ class RoutedStream:
         if self._open_attempt:
             self._note(self.target, "ok")
 
-    def _broke_off(self, error: ProviderError) -> None:
+    def _broke_off(self, error: ProviderError) -> ProviderError:
         self._note(self.target, "error", error.code)
         if counts(error):
             self._router.breaker.record_interruption(circuit_of(self.target), error.code)
-        with_attempts(error, self.attempts, self.target)
+        return with_attempts(interrupted(error), self.attempts, self.target)
 
     def _note(self, target: Target, outcome: Outcome, code: ErrorCode | None = None) -> None:
         self._open_attempt = False

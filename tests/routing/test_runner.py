@@ -13,6 +13,7 @@ from protocol.errors import ErrorCode
 from sidecar.engines.base import (
     Event,
     Finish,
+    ModelCall,
     ReasoningDelta,
     ResponseStarted,
     Target,
@@ -173,7 +174,7 @@ async def test_after_the_first_content_an_error_ends_the_answer(first: Event) ->
             async for batch in routed:
                 got += batch
     assert got == [first]
-    assert caught.value.message == "gone"
+    assert caught.value.message.endswith(": gone")
     assert outcomes(caught.value.extra["attempts"]) == [("m", "error", "MODEL_UNAVAILABLE")]
     assert bench.engine.models() == ["m"]
     assert bench.engine.open == 0
@@ -352,6 +353,64 @@ async def test_a_lone_model_that_fails_fast_gets_one_try_per_message_and_tells_i
     assert error.message == "still down"
     assert len(bench.engine.calls) == 1
     assert bench.clock.now == before
+
+
+async def test_a_time_out_of_a_lone_model_is_the_end_of_the_wait() -> None:
+    bench = Bench(ScriptedEngine(m=[[failure(ErrorCode.TIMEOUT, "too slow")], ANSWER]))
+    error = await bench.error(target("m"))
+    assert (error.code, error.message, error.retryable) == (ErrorCode.TIMEOUT, "too slow", True)
+    assert (len(bench.engine.calls), bench.clock.slept) == (1, [])
+
+
+async def test_a_time_out_the_provider_tells_of_is_repeated() -> None:
+    bench = Bench(ScriptedEngine(m=[[failure(ErrorCode.TIMEOUT, "upstream too slow", status=504)], ANSWER]))
+    # Its circuit is open at once for everybody else; with nobody else to ask, the message goes on.
+    assert (await bench.text(target("m")))[0] == "hello"
+
+
+async def test_a_model_that_was_waited_for_a_minute_is_not_asked_again() -> None:
+    bench = Bench(ScriptedEngine(m=[[unavailable()]]))
+
+    def slow(_: ModelCall) -> None:
+        bench.clock.now += 31
+
+    bench.engine.on_call = slow
+    await bench.error(target("m"))
+    assert len(bench.engine.calls) == 2
+
+
+async def test_waiting_as_asked_is_no_time_spent_on_the_model() -> None:
+    limited = failure(ErrorCode.RATE_LIMIT_EXCEEDED, status=429, retry_after_ms=60_000)
+    bench = Bench(ScriptedEngine(m=[[limited], [limited], ANSWER]))
+    assert (await bench.text(target("m")))[0] == "hello"
+
+
+async def test_a_local_model_that_was_being_loaded_may_be_asked_again_at_once() -> None:
+    bench = Bench(ScriptedEngine(m=[[failure(ErrorCode.TIMEOUT, "too slow")], ANSWER]))
+    await bench.error(target("m", "ollama", route="local"))
+    assert (await bench.text(target("m", "ollama", route="local")))[0] == "hello"
+
+
+@pytest.mark.parametrize(
+    ("broke", "code"),
+    [
+        (unavailable("Overloaded"), ErrorCode.STREAM_INTERRUPTED),
+        (failure(ErrorCode.RATE_LIMIT_EXCEEDED, "Overloaded", retry_after_ms=5), ErrorCode.STREAM_INTERRUPTED),
+        (failure(ErrorCode.TIMEOUT, "Overloaded"), ErrorCode.TIMEOUT),
+        (failure(ErrorCode.CONTENT_FILTERED, "Overloaded"), ErrorCode.CONTENT_FILTERED),
+        (failure(ErrorCode.AUTHENTICATION_FAILED, "Overloaded"), ErrorCode.AUTHENTICATION_FAILED),
+        (StreamInterrupted("Overloaded"), ErrorCode.STREAM_INTERRUPTED),
+    ],
+)
+async def test_an_answer_that_fails_half_way_is_interrupted(broke: ProviderError, code: ErrorCode) -> None:
+    """Whatever would help to ask again is one thing to the user; the attempt keeps the provider's own code."""
+    bench = Bench(ScriptedEngine(m=[[[TextDelta("a")], broke]], other=[ANSWER]))
+    before = broke.code
+    error = await bench.error(target("m"), target("other", "google"))
+    assert (error.code, error.retryable, error.retry_after_ms) == (code, broke.retryable, broke.retry_after_ms)
+    assert "Overloaded" in error.message
+    assert outcomes(error.extra["attempts"]) == [("m", "error", before.value)]
+    assert (error.provider, error.model) == ("openai", "m")
 
 
 async def test_a_time_out_is_not_repeated_when_another_model_can_answer() -> None:
