@@ -21,7 +21,7 @@ import msgspec
 
 from protocol.errors import ErrorCode
 from sidecar.engines.base import Target
-from sidecar.errors import DatabaseBusy, DatabaseUnreadable, ProviderError, StoreError
+from sidecar.errors import DatabaseBusy, ProviderError, StoreError
 from sidecar.routing.inputs import Environment
 from sidecar.routing.pro import is_paid
 from sidecar.store.database import Database
@@ -153,11 +153,9 @@ class Unwritten(msgspec.Struct, frozen=True):
 
 
 class TierLimiter:
-    """Counts and limits. ``clock`` gives seconds since 1970. ``database`` None: in memory only."""
+    """Counts and limits. ``clock`` gives seconds since 1970."""
 
-    def __init__(
-        self, database: Database | None, limits: TierLimits, *, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, database: Database, limits: TierLimits, *, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._limits = limits
         self._clock = clock
@@ -278,28 +276,20 @@ class TierLimiter:
     # --- the database ----------------------------------------------------------------------------------------------
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        database = self._reachable()
         with anyio.move_on_after(DATABASE_WAIT_S):
-            return await database.write(work)
+            return await self._database.write(work)
         raise _busy()
 
     async def _decided(self, work: Callable[[sqlite3.Connection, Callable[[_Decision], None]], _Decision]) -> _Decision:
         """What ``work`` decided, not written down yet."""
-        database = self._reachable()
         with anyio.move_on_after(DATABASE_WAIT_S):
-            return await database.begin_decision(work).value()
+            return await self._database.begin_decision(work).value()
         raise _busy()
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        database = self._reachable()
         with anyio.move_on_after(DATABASE_WAIT_S):
-            return await database.read(work)
+            return await self._database.read(work)
         raise _busy()
-
-    def _reachable(self) -> Database:
-        if self._database is None:
-            raise DatabaseUnreadable("There is no database.")
-        return self._database
 
     def _refusal(self, tier: Tier, requests: int | None, tally: Tally, now: int) -> ProviderError:
         free = tier == "free"

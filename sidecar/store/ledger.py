@@ -19,7 +19,7 @@ import anyio
 import msgspec
 import structlog
 
-from sidecar.errors import DatabaseBusy, StoreError
+from sidecar.errors import StoreError
 from sidecar.store import ledger_tables as tables
 from sidecar.store.database import Database
 from sidecar.store.migrations import ensure_sidecar_tables
@@ -78,14 +78,11 @@ _INSERT: Final = (
 
 
 class Ledger:
-    """The queue in front of the tables. ``clock`` gives ms since the epoch, ``sleep`` takes seconds.
-
-    ``database`` None keeps everything in memory.
-    """
+    """The queue in front of the tables. ``clock`` gives ms since the epoch, ``sleep`` takes seconds."""
 
     def __init__(
         self,
-        database: Database | None,
+        database: Database,
         *,
         zone: Callable[[], Zone] = machine_zone,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
@@ -146,7 +143,7 @@ class Ledger:
             write_entries(connection, batch, zone)
 
         try:
-            await self._write(work)
+            await self._database.write(work)
         except (StoreError, sqlite3.Error) as error:
             self._wake.set()
             log.warning("usage is kept in memory", reason=str(error), entries=len(batch))
@@ -168,14 +165,14 @@ class Ledger:
         self.dropped = 0
         for forget in self.on_cleared:
             forget()
-        if self._database is None or not self._database.path.exists():
+        if not self._database.path.exists():
             return
 
         def work(connection: sqlite3.Connection) -> None:
             if tables.exist(connection):
                 tables.clear(connection)
 
-        await self._write(work)
+        await self._database.write(work)
         # Where the app keeps a write-ahead log, what was deleted is still in it until it is taken over.
         await self._database.read(lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
 
@@ -184,8 +181,6 @@ class Ledger:
 
         Raises ``StoreError``.
         """
-        if self._database is None:
-            return None
 
         def guarded(connection: sqlite3.Connection) -> T | None:
             if not tables.exist(connection):
@@ -210,15 +205,10 @@ class Ledger:
 
         try:
             for _ in range(PRUNE_ROUNDS):
-                if not await self._write(work):
+                if not await self._database.write(work):
                     return
         except (StoreError, sqlite3.Error) as error:
             log.warning("old usage was not folded", reason=str(error))
-
-    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        if self._database is None:
-            raise DatabaseBusy("There is no database.")
-        return await self._database.write(work)
 
 
 def write_entries(connection: sqlite3.Connection, entries: Iterable[tuple[int, LedgerEntry]], zone: Zone) -> None:

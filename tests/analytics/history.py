@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from protocol.usage import AnalyticsParams, AnalyticsResult
 from sidecar.analytics.figures import Reference
 from sidecar.analytics.report import Analytics
 from sidecar.catalog.prices import PriceList
+from sidecar.store.database import Database
 from sidecar.store.ledger import Ledger, LedgerEntry
 from sidecar.store.zone import named_zone
+from tests.app_database import create_app_database
 from tests.store.ledger_entries import DAY, HOUR, NOON, Clock, entry
 
 MODELS = (
@@ -52,9 +56,6 @@ async def report_of(entries: list[LedgerEntry], **params: Any) -> AnalyticsResul
     """What ``analytics:get`` says about these entries an hour after noon."""
     zone = named_zone("Europe/Berlin")
     assert zone is not None
-    ledger = Ledger(None, zone=lambda: zone, clock=Clock(NOON + HOUR))
-    for each in entries:
-        ledger.record(each)
 
     async def reference() -> Reference:
         return Reference(("openai", "gpt-4.1"), ())
@@ -62,4 +63,13 @@ async def report_of(entries: list[LedgerEntry], **params: Any) -> AnalyticsResul
     async def enabled() -> bool:
         return True
 
-    return await Analytics(ledger, PriceList(), reference, enabled).report(AnalyticsParams(**params))
+    with tempfile.TemporaryDirectory() as folder:
+        create_app_database(Path(folder) / "sqlite.db")
+        database = Database(Path(folder) / "sqlite.db")
+        ledger = Ledger(database, zone=lambda: zone, clock=Clock(NOON + HOUR))
+        for each in entries:
+            ledger.record(each)
+        try:
+            return await Analytics(ledger, PriceList(), reference, enabled).report(AnalyticsParams(**params))
+        finally:
+            await database.aclose()

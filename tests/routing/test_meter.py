@@ -13,6 +13,7 @@ from sidecar.routing.inputs import Environment
 from sidecar.routing.limits import TierLimiter, TierLimits
 from sidecar.routing.meter import Meter
 from sidecar.routing.recording import SettledCall
+from sidecar.store.database import Database
 from sidecar.store.ledger import Ledger
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +22,10 @@ USED = Usage(input_tokens=1000, output_tokens=400)
 
 
 def meter(prices: PriceList | None = None) -> Meter:
-    return Meter(TierLimiter(None, TierLimits()), Environment({}), ledger=Ledger(None), prices=prices or PriceList())
+    """What a call costs needs no database."""
+    nowhere = Database(Path("nowhere.db"))
+    limiter = TierLimiter(nowhere, TierLimits())
+    return Meter(limiter, Environment({}), ledger=Ledger(nowhere), prices=prices or PriceList())
 
 
 def call(model: str = "gemini-2.5-flash", usage: Usage | None = USED, outcome: str = "ok") -> SettledCall:
