@@ -14,7 +14,6 @@ from sidecar.engines.base import (
     Finish,
     Message,
     ReasoningPart,
-    Target,
     TextPart,
     Tool,
     ToolCallPart,
@@ -24,8 +23,8 @@ from sidecar.engines.base import (
 from sidecar.engines.dialects.unsupported import unsupported_settings
 from sidecar.engines.select import Engines
 from sidecar.errors import ProviderError, StreamInterrupted
-from sidecar.secret import SecretText
 from tests.engines.calls import KEY, PROMPT, call, collect, reasoning_of, text_of
+from tests.engines.vendors import PATHS, STREAMS, to
 from tests.providers import (
     Answer,
     Drop,
@@ -33,40 +32,10 @@ from tests.providers import (
     Recorded,
     ScriptedProvider,
     TrickleUntilGone,
-    anthropic_stream,
-    cohere_stream,
-    gemini_stream,
-    openai_chat_stream,
-    openai_responses_stream,
 )
 
 pytestmark = pytest.mark.anyio
 
-PATHS = {
-    "openai-chat": "/v1/chat/completions",
-    "openai-responses": "/v1/responses",
-    "anthropic": "/v1/messages",
-    "google": "/v1/models/gemini-2.5-flash:streamGenerateContent",
-    "cohere": "/v1/chat",
-}
-MODELS = {
-    "openai-chat": "m",
-    "openai-responses": "gpt-5",
-    "anthropic": "claude-sonnet-4-20250514",
-    "google": "gemini-2.5-flash",
-    "cohere": "command-a",
-}
-STREAMS: dict[str, list[bytes]] = {
-    "openai-chat": openai_chat_stream(
-        ["Hel", "lo"], reasoning=["hm"], usage={"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
-    ),
-    "openai-responses": openai_responses_stream(
-        ["Hel", "lo"], reasoning=["hm"], usage={"input_tokens": 9, "output_tokens": 5, "total_tokens": 14}
-    ),
-    "anthropic": anthropic_stream(["Hel", "lo"], thinking=["hm"], input_tokens=9, output_tokens=5),
-    "google": gemini_stream(["H", "e", "llo"], thoughts=["h", "m"], prompt_tokens=9, candidate_tokens=5),
-    "cohere": cohere_stream(["Hel", "lo"], thinking=["hm"], input_tokens=9, output_tokens=5),
-}
 every_dialect = pytest.mark.parametrize("dialect", list(PATHS))
 
 
@@ -75,18 +44,6 @@ async def engines() -> AsyncIterator[Engines]:
     made = Engines({"SCALIX_TIMEOUT_FIRST_TOKEN_S": "5", "SCALIX_TIMEOUT_IDLE_S": "0.2"})
     yield made
     await made.aclose()
-
-
-def to(provider: ScriptedProvider, dialect: str, **overrides: Any) -> Target:
-    values: dict[str, Any] = {
-        "provider": "p",
-        "model": MODELS[dialect],
-        "wire_model": MODELS[dialect],
-        "dialect": dialect,
-        "base_url": provider.base_url + "/v1",
-        "api_key": SecretText(KEY),
-    }
-    return Target(**{**values, **overrides})
 
 
 async def sent(

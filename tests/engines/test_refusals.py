@@ -10,34 +10,12 @@ import pytest
 from sidecar.engines.base import Target
 from sidecar.engines.select import Engines
 from sidecar.errors import ProviderError
-from sidecar.secret import SecretText
-from tests.engines.calls import KEY, call, collect, text_of
-from tests.providers import (
-    Answer,
-    ScriptedProvider,
-    anthropic_stream,
-    cohere_stream,
-    gemini_stream,
-    openai_chat_stream,
-    openai_responses_stream,
-)
+from tests.engines import vendors
+from tests.engines.calls import call, collect, text_of
+from tests.engines.vendors import PATHS, STREAMS
+from tests.providers import Answer, ScriptedProvider
 
 pytestmark = pytest.mark.anyio
-
-PATHS = {
-    "openai-chat": "/v1/chat/completions",
-    "openai-responses": "/v1/responses",
-    "anthropic": "/v1/messages",
-    "google": "/v1/models/m:streamGenerateContent",
-    "cohere": "/v1/chat",
-}
-ANSWERS = {
-    "openai-chat": openai_chat_stream(["ok"]),
-    "openai-responses": openai_responses_stream(["ok"]),
-    "anthropic": anthropic_stream(["ok"]),
-    "google": gemini_stream(["ok"]),
-    "cohere": cohere_stream(["ok"]),
-}
 
 
 @pytest.fixture
@@ -48,19 +26,10 @@ async def engines() -> AsyncIterator[Engines]:
 
 
 def to(provider: ScriptedProvider, dialect: str = "openai-chat", **overrides: Any) -> Target:
-    model = {"openai-responses": "gpt-5", "google": "m"}.get(dialect, "test-model")
-    values: dict[str, Any] = {
-        "provider": "p",
-        "model": model,
-        "wire_model": model,
-        "dialect": dialect,
-        "base_url": provider.base_url + "/v1",
-        "api_key": SecretText(KEY),
-        "max_output_tokens": 100,
-        "temperature": 0.0,
-        "reasoning": "effort" if dialect.startswith("openai") else "budget",
-    }
-    return Target(**{**values, **overrides})
+    """With everything that may be refused."""
+    reasoning = "effort" if dialect.startswith("openai") else "budget"
+    wanted: dict[str, Any] = {"max_output_tokens": 100, "temperature": 0.0, "reasoning": reasoning}
+    return vendors.to(provider, dialect, **{**wanted, **overrides})
 
 
 def openai(message: str, **more: Any) -> dict[str, Any]:
@@ -147,11 +116,11 @@ def has(body: dict[str, Any], path: str) -> bool:
 async def test_what_is_refused_is_left_out_at_once_and_from_then_on(
     engines: Engines, provider: ScriptedProvider, dialect: str, refusal: Answer, path: str
 ) -> None:
-    provider.answer(PATHS[dialect], refusal, Answer.stream(ANSWERS[dialect]))
+    provider.answer(PATHS[dialect], refusal, Answer.stream(STREAMS[dialect]))
     extras = {"thinking": {"type": "enabled"}} if (dialect, path) == ("openai-chat", "thinking") else {}
     asked = call(to(provider, dialect, body=extras), thinking="low")
     for _ in range(2):
-        assert text_of(await collect(engines, asked)) == "ok"
+        assert text_of(await collect(engines, asked)) == "Hello"
     first, second, third = [request.json for request in provider.requests]
     assert has(first, path)
     assert not has(second, path)
@@ -163,8 +132,8 @@ async def test_a_limit_goes_under_its_other_name_and_then_not_at_all(
 ) -> None:
     refusals = [Answer.json(openai(f"Unsupported parameter: '{name}'"), status=400)
                 for name in ("max_tokens", "max_completion_tokens")]  # fmt: skip
-    provider.answer(PATHS["openai-chat"], *refusals, Answer.stream(ANSWERS["openai-chat"]))
-    assert text_of(await collect(engines, call(to(provider)))) == "ok"
+    provider.answer(PATHS["openai-chat"], *refusals, Answer.stream(STREAMS["openai-chat"]))
+    assert text_of(await collect(engines, call(to(provider)))) == "Hello"
     limits = [
         {name: value for name, value in request.json.items() if name.startswith("max")} for request in provider.requests
     ]
@@ -173,8 +142,8 @@ async def test_a_limit_goes_under_its_other_name_and_then_not_at_all(
 
 async def test_a_limit_that_is_too_large_is_left_to_the_server(engines: Engines, provider: ScriptedProvider) -> None:
     refusal = openai("max_tokens is too large: 100. This model supports at most 50 completion tokens.")
-    provider.answer(PATHS["openai-chat"], Answer.json(refusal, status=400), Answer.stream(ANSWERS["openai-chat"]))
-    assert text_of(await collect(engines, call(to(provider)))) == "ok"
+    provider.answer(PATHS["openai-chat"], Answer.json(refusal, status=400), Answer.stream(STREAMS["openai-chat"]))
+    assert text_of(await collect(engines, call(to(provider)))) == "Hello"
     assert not {"max_tokens", "max_completion_tokens"} & provider.last().json.keys()
 
 
@@ -190,8 +159,8 @@ async def test_a_model_without_a_system_role_is_told_by_the_user(
     engines: Engines, provider: ScriptedProvider, dialect: str, sentence: str
 ) -> None:
     refusal = Answer.json(openai(sentence), status=400)
-    provider.answer(PATHS[dialect], refusal, Answer.stream(ANSWERS[dialect]))
-    assert text_of(await collect(engines, call(to(provider, dialect)))) == "ok"
+    provider.answer(PATHS[dialect], refusal, Answer.stream(STREAMS[dialect]))
+    assert text_of(await collect(engines, call(to(provider, dialect)))) == "Hello"
     body = provider.last().json
     if dialect == "google":
         assert "systemInstruction" not in body
@@ -202,7 +171,7 @@ async def test_a_model_without_a_system_role_is_told_by_the_user(
 
 async def test_every_refusal_of_one_model_is_its_own(engines: Engines, provider: ScriptedProvider) -> None:
     refusal = Answer.json(openai("Unsupported parameter: 'temperature'"), status=400)
-    provider.answer(PATHS["openai-chat"], refusal, Answer.stream(ANSWERS["openai-chat"]))
+    provider.answer(PATHS["openai-chat"], refusal, Answer.stream(STREAMS["openai-chat"]))
     await collect(engines, call(to(provider)))
     await collect(engines, call(to(provider, wire_model="another-model")))
     assert ["temperature" in request.json for request in provider.requests] == [True, False, True]
