@@ -17,8 +17,9 @@ from sidecar.routing.catalog_view import CatalogSnapshot
 from sidecar.routing.meter import Meter
 from sidecar.routing.runner import Router
 from sidecar.settings.values import AppSettings
-from sidecar.store.chats import ChatRecord, Turn
+from sidecar.store.chats import AppRow, Turn
 from sidecar.store.database import Database
+from sidecar.store.message_ids import KnownIds
 
 
 class ChatSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +49,9 @@ class TurnStart(msgspec.Struct, frozen=True):
 
     settings: AppSettings
     catalog: CatalogSnapshot
-    chat: ChatRecord
+    app: AppRow
+    message_ids: KnownIds | None
+    """Where the chat's messages are to be found."""
 
 
 class PreparedPrompt(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +93,7 @@ class Planner(Protocol):
         """The model the first chunk names. Never raises: what is wrong with it shows when it is called."""
         ...
 
-    async def prepare(self, params: ChatStreamParams, chat: ChatRecord) -> PreparedPrompt:
+    async def prepare(self, params: ChatStreamParams, app: AppRow) -> PreparedPrompt:
         """Check and store the inputs of a turn. Raises ``InvalidParams``."""
         ...
 

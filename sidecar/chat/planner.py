@@ -36,8 +36,9 @@ from sidecar.routing.inputs import AUTO, Environment, ModelChoice
 from sidecar.routing.resolve import Route, engine_enabled, find_route
 from sidecar.settings.store import SettingsStore
 from sidecar.settings.values import AppSettings
-from sidecar.store.chats import ChatRecord, Turn, load_chat
+from sidecar.store.chats import AppRow, Turn, load_app_of, load_chat, message_ids
 from sidecar.store.database import Database
+from sidecar.store.message_ids import KnownIds
 
 
 class TurnPlanner:
@@ -64,21 +65,22 @@ class TurnPlanner:
         self._in_order = in_order
 
     async def start(self, params: ChatStreamParams) -> TurnStart:
-        """The settings, the chat and the models. Raises ``FeatureDisabled``, ``NotFound``, ``StoreError``."""
+        """The settings, the chat's app and the models. Raises ``FeatureDisabled``, ``NotFound``, ``StoreError``."""
 
-        def read(connection: sqlite3.Connection) -> tuple[ChatRecord | None, CustomRows]:
-            chat = load_chat(connection, params.chat_id)
+        def read(connection: sqlite3.Connection) -> tuple[AppRow | None, KnownIds | None, CustomRows]:
+            app = load_app_of(connection, params.chat_id)
+            known = message_ids(connection, params.chat_id)
             try:
-                return chat, read_custom_rows(connection)
+                return app, known, read_custom_rows(connection)
             except sqlite3.Error as error:  # the app's schema is older than they are
-                return chat, CustomRows([], [], error)
+                return app, known, CustomRows([], [], error)
 
         reading = self._database.begin_read(read)
         settings = await self._settings.load_enabled()
-        chat, custom = await reading.value()
-        if chat is None:
+        app, known, custom = await reading.value()
+        if app is None:
             raise chat_not_found(params.chat_id)
-        return TurnStart(settings, CatalogSnapshot(custom), chat)
+        return TurnStart(settings, CatalogSnapshot(custom), app, known)
 
     def effective_model(self, params: ChatStreamParams, start: TurnStart) -> ModelRef:
         """The first candidate; the user's choice when it cannot be resolved."""
@@ -93,9 +95,9 @@ class TurnPlanner:
         """The candidates for a single call, outside any chat. Raises what ``find_route`` raises."""
         return await self._patient_route(choice, settings, await catalog_snapshot(self._catalog))
 
-    async def prepare(self, params: ChatStreamParams, chat: ChatRecord) -> PreparedPrompt:
+    async def prepare(self, params: ChatStreamParams, app: AppRow) -> PreparedPrompt:
         """Check the inputs of a turn and make the message that is stored. Raises ``InvalidParams``."""
-        return await self._sources.prepare(params, chat)
+        return await self._sources.prepare(params, app)
 
     # --- the call ------------------------------------------------------------------------------------------------
 

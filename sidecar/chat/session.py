@@ -121,9 +121,15 @@ class ChatSession:
         """
         params, parts = self._params, self._parts
         with anyio.CancelScope(shield=True):
-            prepared = self._prepared = await parts.planner.prepare(params, self._start.chat)
+            prepared = self._prepared = await parts.planner.prepare(params, self._start.app)
             self._accepting = parts.database.begin_write(
-                lambda connection: accept(connection, params, stream_id=self._stream_id, prompt=prepared.stored)
+                lambda connection: accept(
+                    connection,
+                    params,
+                    stream_id=self._stream_id,
+                    prompt=prepared.stored,
+                    message_ids=self._start.message_ids,
+                )
             )
             turn = await self._accepting.value()
             if isinstance(turn, Replayed):
@@ -303,12 +309,17 @@ class ChatSession:
     def _take(
         self, batch: list[Event], on_text: Callable[[str], None], on_reasoning: Callable[[str], None]
     ) -> Usage | None:
-        """Hot path: one network read's events into the answer."""
+        """Hot path: one network read's events into the answer, pieces of text that follow one another as one."""
         usage: Usage | None = None
+        text: list[str] = []
         for event in batch:
-            if isinstance(event, TextDelta):
-                on_text(event.text)
-            elif isinstance(event, ReasoningDelta):
+            if type(event) is TextDelta:
+                text.append(event.text)
+                continue
+            if text:
+                on_text("".join(text))
+                text.clear()
+            if isinstance(event, ReasoningDelta):
                 on_reasoning(event.text)
             elif isinstance(event, Usage):
                 usage = event
@@ -316,6 +327,8 @@ class ChatSession:
                 self._ending.finish_reason = event.reason
             elif isinstance(event, ProxyMetadata):
                 self._ending.passed_on.update(event.values)
+        if text:
+            on_text("".join(text))
         if self._view.answer.visible_changed:
             self._view.changed()
             self._new_text()

@@ -105,7 +105,7 @@ class PromptSources:
 
     # --- the user's message --------------------------------------------------------------------------------------
 
-    async def prepare(self, params: ChatStreamParams, chat: ChatRecord) -> PreparedPrompt:
+    async def prepare(self, params: ChatStreamParams, app: AppRow) -> PreparedPrompt:
         """Check the inputs of a turn and make the message that is stored. Raises ``InvalidParams``."""
         check_prompt(params.prompt)
         components = _components(params)
@@ -116,7 +116,7 @@ class PromptSources:
         prompts, warnings = await self._prompts(params.prompt)
         snippets: Sequence[str] = ()
         if components:
-            folder = app_directory(chat.app.path, apps_root=self._apps_root)
+            folder = app_directory(app.path, apps_root=self._apps_root)
             snippets = await read_snippets(folder, components, cache=self._files)
         stored = stored_prompt(
             params.prompt,

@@ -16,6 +16,7 @@ import msgspec
 from protocol.chat import ChatStreamParams
 from sidecar.errors import Conflict, InvalidParams, NotFound
 from sidecar.store.chats import Turn, chat_exists, drop_last_exchange, insert_turn, load_chat
+from sidecar.store.message_ids import KnownIds
 from sidecar.store.turns import AcceptedTurn, create_turn_table, intent_hash, record_turn
 
 MAX_INTENT_CHARS: Final = 256
@@ -78,8 +79,18 @@ def conflicting_intent(params: ChatStreamParams) -> Conflict:
     )
 
 
-def accept(connection: sqlite3.Connection, params: ChatStreamParams, *, stream_id: str, prompt: str) -> Turn | Replayed:
-    """Run inside one immediate transaction. Raises ``NotFound`` and ``Conflict``."""
+def accept(
+    connection: sqlite3.Connection,
+    params: ChatStreamParams,
+    *,
+    stream_id: str,
+    prompt: str,
+    message_ids: KnownIds | None = None,
+) -> Turn | Replayed:
+    """Run inside one immediate transaction. Raises ``NotFound`` and ``Conflict``.
+
+    ``message_ids``: what a reading connection knew of the chat's messages.
+    """
     create_turn_table(connection)
     hash_ = content_hash(params)
     if params.intent_id is not None:
@@ -91,7 +102,7 @@ def accept(connection: sqlite3.Connection, params: ChatStreamParams, *, stream_i
     if not chat_exists(connection, params.chat_id):
         raise chat_not_found(params.chat_id)
     if params.redo:
-        drop_last_exchange(connection, params.chat_id)
+        drop_last_exchange(connection, params.chat_id, message_ids)
     assistant = insert_turn(connection, params.chat_id, prompt)
     record_turn(
         connection,
@@ -104,7 +115,7 @@ def accept(connection: sqlite3.Connection, params: ChatStreamParams, *, stream_i
             process_id=os.getpid(),
         ),
     )
-    chat = load_chat(connection, params.chat_id)
+    chat = load_chat(connection, params.chat_id, message_ids)
     if chat is None:
         raise chat_not_found(params.chat_id)
     return Turn(assistant, chat)

@@ -41,7 +41,7 @@ _ERROR_BODY_S: Final = 5.0
 _SAYS_WHAT: Final = re.compile("model|deployment|base URL", re.IGNORECASE)
 """A sentence with one of these tells what was not found."""
 
-_NOT_CONTENT: Final = (ResponseStarted, Usage, ProxyMetadata)
+_NOT_CONTENT: Final = frozenset({ResponseStarted, Usage, ProxyMetadata})
 """Events that do not show that the model is at work: they do not move the time-outs."""
 
 
@@ -206,13 +206,16 @@ class _Progress:
 
     def saw(self, events: list[Event]) -> None:
         """Takes note of what a batch tells about the way."""
-        self._moved = self.finished
-        for event in events:
-            if not isinstance(event, _NOT_CONTENT):
-                self._content = self._moved = True
-                self.finished = self.finished or isinstance(event, Finish)
-            elif isinstance(event, Usage):
+        moved = self.finished
+        for kind in map(type, events):
+            if kind not in _NOT_CONTENT:
+                moved = True
+                self._content = True
+                if kind is Finish:
+                    self.finished = True
+            elif kind is Usage:
                 self._usage = True
+        self._moved = moved
 
     def go_on(self) -> None:
         """Starts the time for what comes next; called when the consumer is back, so that its own time is free."""

@@ -244,6 +244,8 @@ class ProviderHttp:
     async def _open_once(self, url: str) -> ClientSession:
         if self._session is None:
             aiohttp = await anyio.to_thread.run_sync(import_client)
+            from sidecar.engines.chunkless import ChunklessResponse
+
             trace = aiohttp.TraceConfig()
             trace.on_connection_reuseconn.append(_note_reuse)
             trace.on_connection_create_end.append(_note_connection)
@@ -256,6 +258,7 @@ class ProviderHttp:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "scalix-sidecar", "Accept-Encoding": "identity"},
                 trace_configs=[trace],
+                response_class=ChunklessResponse,
             )
         if url.startswith("https:") and not _is_usable(self._tls):
             self._tls = await anyio.to_thread.run_sync(tls_context)

@@ -32,6 +32,7 @@ from sidecar.store.limits import (
     Tally,
     create_limit_tables,
     day_of,
+    delete_old_rows,
     plus,
     save_rows,
     stored_tally,
@@ -60,6 +61,9 @@ _VARIABLES: Final = {
 }
 """What replaces them: a number, or ``unlimited``."""
 _UNLIMITED: Final = frozenset({"unlimited", "none"})
+
+CLEAN_UP_EVERY_S: Final = 3600
+"""How often rows that count no more are deleted: that reads a week of them."""
 
 
 class TierLimits(msgspec.Struct, frozen=True):
@@ -141,15 +145,21 @@ class Unwritten(msgspec.Struct, frozen=True):
     rows: dict[str, LimitRow]
     dropped: frozenset[str]
     now: int
+    clean_up: bool
 
     def write(self, connection: sqlite3.Connection) -> Tally:
         """On the writer's thread."""
-        return write_rows(connection, self.rows, self.now, self.dropped)
+        tally = write_rows(connection, self.rows, self.now, self.dropped)
+        if self.clean_up:
+            delete_old_rows(connection, self.now)
+        return tally
 
     def written(self, tally: Tally) -> None:
         """On the event loop."""
         self.limiter._written(self.rows, self.now, tally)
         self.limiter._dropped -= self.dropped
+        if self.clean_up:
+            self.limiter._cleaned_at = self.now
 
 
 class TierLimiter:
@@ -165,6 +175,8 @@ class TierLimiter:
         """Ids of rows that are to be deleted: their calls came to nothing."""
         self._known: tuple[int, Tally] = (0, Tally())
         """The day and tally last read from the database."""
+        self._cleaned_at: int | None = None
+        """When old rows were last deleted, in seconds since 1970."""
 
     async def reserve(self, tier: Tier, target: Target, *, enforced: bool = True) -> Reservation:
         """A place for one call to ``target``; ``enforced`` False (the feature is off) only counts.
@@ -239,7 +251,8 @@ class TierLimiter:
     def unwritten(self) -> Unwritten:
         """What was settled since it was last written down."""
         now = int(self._clock())
-        return Unwritten(self, self._pending_now(now), frozenset(self._dropped), now)
+        clean_up = self._cleaned_at is None or abs(now - self._cleaned_at) >= CLEAN_UP_EVERY_S
+        return Unwritten(self, self._pending_now(now), frozenset(self._dropped), now, clean_up)
 
     async def flush(self) -> None:
         """Write down what was settled; kept in memory where the database cannot take it."""

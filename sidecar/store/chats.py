@@ -9,11 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from protocol.chat import MessageRow
+from sidecar.store.message_ids import KnownIds, ReadingConnection
 
 
 class AppRow(msgspec.Struct, frozen=True):
@@ -43,8 +44,15 @@ class Turn(msgspec.Struct, frozen=True):
     chat: ChatRecord
 
 
-def load_chat(connection: sqlite3.Connection, chat_id: int) -> ChatRecord | None:
-    """The chat, or None when there is no such chat or its app is gone."""
+def load_app_of(connection: sqlite3.Connection, chat_id: int) -> AppRow | None:
+    """The chat's app, or None when there is no such chat or its app is gone."""
+    query = "SELECT apps.* FROM chats JOIN apps ON apps.id = chats.app_id WHERE chats.id = ?"
+    row = connection.execute(query, (chat_id,)).fetchone()
+    return None if row is None else _app_row(row)
+
+
+def load_chat(connection: sqlite3.Connection, chat_id: int, known: KnownIds | None = None) -> ChatRecord | None:
+    """The chat, or None when there is no such chat or its app is gone. ``known`` as for ``load_messages``."""
     chat = connection.execute("SELECT * FROM chats WHERE id = ?", (chat_id,)).fetchone()
     app = None if chat is None else connection.execute("SELECT * FROM apps WHERE id = ?", (chat["app_id"],)).fetchone()
     if chat is None or app is None:
@@ -53,7 +61,7 @@ def load_chat(connection: sqlite3.Connection, chat_id: int) -> ChatRecord | None
         id=chat_id,
         title=chat["title"],
         app=_app_row(app),
-        messages=load_messages(connection, chat_id),
+        messages=load_messages(connection, chat_id, known),
     )
 
 
@@ -63,11 +71,27 @@ def chat_exists(connection: sqlite3.Connection, chat_id: int) -> bool:
     return found.fetchone() is not None
 
 
-def load_messages(connection: sqlite3.Connection, chat_id: int) -> list[MessageRow]:
-    """The chat's messages, oldest first."""
-    rows = connection.execute("SELECT * FROM messages WHERE chat_id = ? ORDER BY created_at, id", (chat_id,))
-    known = {column[0] for column in rows.description}
-    return [_message_row(row, known) for row in rows]
+def load_messages(connection: sqlite3.Connection, chat_id: int, known: KnownIds | None = None) -> list[MessageRow]:
+    """The chat's messages, oldest first. With ``known``, or a reading connection's own, only they are read."""
+    if known is None:
+        known = message_ids(connection, chat_id)
+    if known is None:
+        rows = connection.execute("SELECT * FROM messages WHERE chat_id = ? ORDER BY created_at, id", (chat_id,))
+    else:
+        rows = connection.execute(_BY_ID, (msgspec.json.encode(known.ids).decode(), chat_id, known.newest, chat_id))
+    columns = {column[0] for column in rows.description}
+    return [_message_row(row, columns) for row in rows]
+
+
+_BY_ID: Final = (
+    "SELECT * FROM messages WHERE id IN (SELECT value FROM json_each(?)) AND chat_id = ?"
+    " UNION ALL SELECT * FROM messages WHERE id > ? AND chat_id = ? ORDER BY created_at, id"
+)
+
+
+def message_ids(connection: sqlite3.Connection, chat_id: int) -> KnownIds | None:
+    """What a reading connection knows of the chat's messages; None for any other."""
+    return connection.message_ids.of(connection, chat_id) if isinstance(connection, ReadingConnection) else None
 
 
 def load_apps(connection: sqlite3.Connection) -> list[AppRow]:
@@ -82,9 +106,9 @@ def load_prompts(connection: sqlite3.Connection, ids: list[int]) -> dict[int, st
     return {row["id"]: row["content"] for row in rows}
 
 
-def drop_last_exchange(connection: sqlite3.Connection, chat_id: int) -> None:
+def drop_last_exchange(connection: sqlite3.Connection, chat_id: int, known: KnownIds | None = None) -> None:
     """Redo: delete the last user message, and the assistant message directly after it (app contract 7.3)."""
-    messages = load_messages(connection, chat_id)
+    messages = load_messages(connection, chat_id, known)
     last = next((index for index in reversed(range(len(messages))) if messages[index].role == "user"), None)
     if last is None:
         return

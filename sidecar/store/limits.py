@@ -52,15 +52,19 @@ def create_limit_tables(connection: sqlite3.Connection) -> None:
 def write_rows(
     connection: sqlite3.Connection, rows: Mapping[str, LimitRow], now: int, dropped: Collection[str] = ()
 ) -> Tally:
-    """Write down ``rows``, delete those ``dropped`` and what is stale or old, and count today's."""
+    """Write down ``rows``, delete those ``dropped``, and count today's."""
     create_limit_tables(connection)
     connection.executemany("DELETE FROM sidecar_limits WHERE id = ?", [(identifier,) for identifier in dropped])
     save_rows(connection, rows.values())
+    return stored_tally(connection, now)
+
+
+def delete_old_rows(connection: sqlite3.Connection, now: int) -> None:
+    """Delete what counts for nothing any more: old days, and reservations nobody settled. Reads the whole table."""
     connection.execute(
         "DELETE FROM sidecar_limits WHERE day < ? OR (settled = 0 AND abs(created_at - ?) > ?)",
         (day_of(now) - KEPT_DAYS, now, STALE_S),
     )
-    return stored_tally(connection, now)
 
 
 def save_rows(connection: sqlite3.Connection, rows: Iterable[LimitRow]) -> None:

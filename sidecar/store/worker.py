@@ -19,6 +19,7 @@ import anyio
 import structlog
 
 from sidecar.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreadable
+from sidecar.store.message_ids import ReadingConnection
 
 T = TypeVar("T")
 
@@ -311,6 +312,7 @@ class Worker(threading.Thread):
             timeout=self._wait_ms / 1000,
             isolation_level=None,
             check_same_thread=False,
+            factory=ReadingConnection if self._mode == "read" else sqlite3.Connection,
         )
         try:
             connection.row_factory = sqlite3.Row

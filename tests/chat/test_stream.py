@@ -500,17 +500,23 @@ async def test_a_mistake_of_our_own_ends_the_stream_as_an_error_and_keeps_the_te
         add(answer, text)
 
     monkeypatch.setattr(AnswerText, "text", stumble)
-    place.answers("shown so far", "stumble")
+    hold = Pause()
+    events = openai_chat_stream(["shown so far", "stumble"])
+    place.script([*events[:2], hold, *events[2:]])
     chat = place.chat()
     async with memory_host(place.folder, **PATCH) as host:
         with capture_logs() as logged:
-            assert await host.request("chat:stream", place.stream_params(chat)) == "error"
+            stream = await host.start("chat:stream", place.stream_params(chat))
+            await host.until(lambda: host.text(chat) == "shown so far")
+            hold.resume()
+            assert await host.answer(stream) == "error"
         assert [entry["exc_info"] for entry in logged if entry["event"] == "the stream failed"] == [True]
         (error,) = host.terminals(chat)
         assert error["code"] == "INTERNAL"
         assert error["error"].startswith("Sorry, there was an error processing your request: ")
         assert "sk-" not in str(error)
         monkeypatch.undo()
+        place.answers("again")
         assert await host.request("chat:stream", place.stream_params(chat)) == chat, "the chat is free again"
     assert place.messages(chat)[1] == ("assistant", "shown so far")
     states = [row["state"] for row in rows(place.database, "SELECT state FROM sidecar_turns")]

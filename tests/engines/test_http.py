@@ -7,6 +7,7 @@ import ssl
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from protocol.errors import ErrorCode
@@ -16,9 +17,9 @@ from sidecar.engines.http import ProviderHttp
 from sidecar.engines.network import is_loopback, place_of, proxy_for
 from sidecar.engines.openai_compatible import OpenAICompatibleEngine
 from sidecar.engines.timeouts import Timeouts, unusable_timeouts
-from sidecar.errors import Cancelled, ProviderError
+from sidecar.errors import Cancelled, ProviderError, StreamInterrupted
 from tests.engines.calls import KEY, call, collect, target, text_of
-from tests.providers import Answer, Later, Pause, ScriptedProvider, openai_chat_stream
+from tests.providers import Answer, Drop, Later, Pause, ScriptedProvider, openai_chat_stream
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +56,19 @@ async def test_a_refused_connection_names_the_address_and_may_be_repeated(engine
     assert f"127.0.0.1:{port}" in error.message
     assert "nothing is listening" in error.message
     assert (error.provider, error.request_id) == ("custom::x", "req-1")
+
+
+async def test_what_arrived_before_the_connection_broke_is_read_before_it_is_said_to_be_broken(
+    http: ProviderHttp, provider: ScriptedProvider
+) -> None:
+    provider.answer(PATH, Answer.stream([b"data: one\n\n", b"data: two\n\n", Drop()]))
+    async with http.post_stream(provider.base_url + PATH, {}, b"{}") as answer:
+        with anyio.fail_after(5):
+            while answer._response.content.exception() is None:  # nobody reads meanwhile: the consumer is busy
+                await anyio.lowlevel.checkpoint()
+        assert await answer.read() == b"data: one\n\ndata: two\n\n"
+        with pytest.raises(StreamInterrupted):
+            await answer.read()
 
 
 async def test_a_name_nobody_knows_is_said_to_be_one(engine: Engine) -> None:

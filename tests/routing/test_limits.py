@@ -17,7 +17,7 @@ from sidecar.routing import limits as module
 from sidecar.routing.inputs import Environment
 from sidecar.routing.limits import Reservation, TierLimiter, TierLimits, unusable_limits
 from sidecar.store.database import Database
-from tests.app_database import create_app_database
+from tests.app_database import create_app_database, rows
 from tests.routing.scripted import target
 
 pytestmark = pytest.mark.anyio
@@ -212,6 +212,28 @@ async def test_a_reservation_from_the_future_expires_as_well(path: Path) -> None
         await tiers.reserve("free", PAID)
         now.seconds -= 3600
         await tiers.reserve("free", PAID)
+
+
+async def test_rows_that_count_no_more_are_deleted_once_an_hour(path: Path) -> None:
+    now = Now()
+
+    def stored() -> int:
+        return len(rows(path, "SELECT id FROM sidecar_limits"))
+
+    async with limiter(path, now) as tiers:
+        await (await tiers.reserve("free", OWN)).commit(1)
+        now.seconds += 8 * 86_400
+        await (await tiers.reserve("free", OWN)).commit(1)
+        assert stored() == 1, "the day of a week ago is gone"
+        await tiers.reserve("free", PAID)
+        now.seconds += 1800
+        await (await tiers.reserve("free", OWN)).commit(1)
+        assert stored() == 3, "a place nobody gave back counts no more, and is still there"
+        now.seconds += 1800
+        await (await tiers.reserve("free", OWN)).commit(1)
+        assert stored() == 3, "it is gone"
+        usage = await tiers.snapshot("free", metered=True)
+    assert usage.requests_today == 3
 
 
 async def test_a_missing_database_stops_no_chat_and_no_limit(tmp_path: Path) -> None:
