@@ -221,16 +221,16 @@ async def test_rows_that_count_no_more_are_deleted_once_an_hour(path: Path) -> N
         return len(rows(path, "SELECT id FROM sidecar_limits"))
 
     async with limiter(path, now) as tiers:
-        await (await tiers.reserve("free", OWN)).commit(1)
+        await settled(tiers, await tiers.reserve("free", OWN), 1)
         now.seconds += 8 * 86_400
-        await (await tiers.reserve("free", OWN)).commit(1)
+        await settled(tiers, await tiers.reserve("free", OWN), 1)
         assert stored() == 1, "the day of a week ago is gone"
         await tiers.reserve("free", PAID)
         now.seconds += 1800
-        await (await tiers.reserve("free", OWN)).commit(1)
+        await settled(tiers, await tiers.reserve("free", OWN), 1)
         assert stored() == 3, "a place nobody gave back counts no more, and is still there"
         now.seconds += 1800
-        await (await tiers.reserve("free", OWN)).commit(1)
+        await settled(tiers, await tiers.reserve("free", OWN), 1)
         assert stored() == 3, "it is gone"
         usage = await tiers.snapshot("free", metered=True)
     assert usage.requests_today == 3
