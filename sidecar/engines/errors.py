@@ -16,8 +16,9 @@ from http import HTTPStatus
 from typing import Final
 
 from protocol.errors import ErrorCode
-from sidecar.engines.base import StreamError
+from sidecar.engines.base import ModelCall, StreamError
 from sidecar.engines.failure_body import VendorFailure, read_failure
+from sidecar.engines.failure_words import status_of_word
 from sidecar.errors import ProviderError, StreamInterrupted
 from sidecar.redaction import redact
 
@@ -107,37 +108,6 @@ _CODE_OF_STATUS: Final[dict[int, ErrorCode]] = {
 
 _NOT_WORTH_REPEATING: Final = frozenset({404, 410, 501, 505})
 
-_STATUS_OF_WORD: Final[dict[str, int]] = {
-    "invalid_request_error": 400,
-    "invalid_argument": 400,
-    "failed_precondition": 400,
-    "authentication_error": 401,
-    "unauthenticated": 401,
-    "invalid_api_key": 401,
-    "billing_error": 402,
-    "insufficient_quota": 402,
-    "permission_error": 403,
-    "permission_denied": 403,
-    "not_found_error": 404,
-    "not_found": 404,
-    "model_not_found": 404,
-    "timeout_error": 408,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "too_many_requests": 429,
-    "resource_exhausted": 429,
-    "api_error": 500,
-    "server_error": 500,
-    "internal": 500,
-    "internal_server_error": 500,
-    "unavailable": 503,
-    "service_unavailable": 503,
-    "overloaded": 529,
-    "overloaded_error": 529,
-    "deadline_exceeded": 504,
-}
-
 _LITELLM_CLASS: Final = re.compile(
     r"litellm\.(AuthenticationError|PermissionDeniedError|NotFoundError|RateLimitError|BadRequestError|Timeout"
     r"|ServiceUnavailableError|InternalServerError|ContextWindowExceededError|ContentPolicyViolationError)"
@@ -223,7 +193,7 @@ def classify(status: int | None, words: str) -> tuple[ErrorCode, bool]:
 
 def _status_of_words(failure: VendorFailure) -> int | None:
     for word in (failure.code, failure.type):
-        if word and (status := _STATUS_OF_WORD.get(word.lower())):
+        if word and (status := status_of_word(word)):
             return status
     if match := _LITELLM_CLASS.search(failure.message or ""):
         return _STATUS_OF_LITELLM_CLASS[match[1]]
@@ -315,7 +285,7 @@ def _bounded_ms(value: float) -> int | None:
     return int(min(value, _LONGEST_RETRY_AFTER_MS)) if value >= 0 else None
 
 
-def attributed(error: ProviderError, *, provider: str, model: str, request_id: str) -> ProviderError:
+def attributed(error: ProviderError, call: ModelCall) -> ProviderError:
     """The same error, saying whose call failed."""
-    error.provider, error.model, error.request_id = provider, model, request_id
+    error.provider, error.model, error.request_id = call.target.provider, call.target.model, call.request_id
     return error

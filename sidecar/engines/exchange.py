@@ -95,7 +95,7 @@ class Exchange:
             try:
                 response = await self._accepted(stack, self._refusals.known(call), prepare)
             except ProviderError as error:
-                raise _whose(error, call) from error.__cause__
+                raise errors.attributed(error, call) from error.__cause__
             async with aclosing(self._batches(call, response, decoder())) as batches:
                 yield batches
 
@@ -146,7 +146,7 @@ class Exchange:
             async for events in self._decoded(response, decoder):
                 yield events
         except ProviderError as error:
-            raise _whose(error, call) from error.__cause__
+            raise errors.attributed(error, call) from error.__cause__
 
     async def _decoded(self, response: StreamedResponse, decoder: Decoder) -> AsyncIterator[list[Event]]:
         progress = _Progress(response, self._timeouts)
@@ -255,7 +255,3 @@ def _last(decoder: Decoder) -> tuple[list[Event], ProviderError | None]:
         return _split(decoder.finish())
     except StreamInterrupted as cut:
         return getattr(cut, "events", []), cut
-
-
-def _whose(error: ProviderError, call: ModelCall) -> ProviderError:
-    return errors.attributed(error, provider=call.target.provider, model=call.target.model, request_id=call.request_id)

@@ -36,9 +36,9 @@ from sidecar.engines.base import (
     ToolInputStart,
     Usage,
 )
-from sidecar.engines.dialects.limits import output_limit, snake_case, temperature
 from sidecar.engines.errors import attributed, cut_off, timed_out
 from sidecar.engines.litellm_errors import provider_error
+from sidecar.engines.members import output_limit, snake_case, temperature
 from sidecar.engines.openai_compatible import messages, response_format, tool_choice, tools
 from sidecar.engines.own_loop import OwnLoop
 from sidecar.engines.timeouts import Timeouts
@@ -180,11 +180,11 @@ class LitellmEngine:
                 with anyio.fail_after(_seconds(self._timeouts.first_token_s)):
                     await self._loop.run(stream.open)
             except TimeoutError:
-                raise self._whose(timed_out(first=True, seconds=self._timeouts.first_token_s), call) from None
+                raise attributed(timed_out(first=True, seconds=self._timeouts.first_token_s), call) from None
             except Exception as error:
                 if isinstance(error, ProviderError):
                     raise
-                raise self._whose(provider_error(error), call) from error
+                raise attributed(provider_error(error), call) from error
             yield self._events(stream, call)
         finally:
             with anyio.CancelScope(shield=True):
@@ -207,19 +207,15 @@ class LitellmEngine:
                 with anyio.fail_after(_seconds(seconds)):
                     events = await self._loop.run(stream.next)
             except TimeoutError:
-                raise self._whose(timed_out(first=first, seconds=seconds), call) from None
+                raise attributed(timed_out(first=first, seconds=seconds), call) from None
             except Exception as error:
-                raise self._whose(provider_error(error, answering=True), call) from error
+                raise attributed(provider_error(error, answering=True), call) from error
             if not events:
                 break
             first = False
             yield events
         if not stream.finished:
-            raise self._whose(cut_off(), call)
-
-    def _whose(self, error: ProviderError, call: ModelCall) -> ProviderError:
-        target = call.target
-        return attributed(error, provider=target.provider, model=target.model, request_id=call.request_id)
+            raise attributed(cut_off(), call)
 
 
 def _seconds(limit: float) -> float | None:

@@ -26,6 +26,7 @@ from sidecar.engines.base import (
 )
 from sidecar.engines.body import encode
 from sidecar.engines.exchange import Exchange, PreparedRequest, endpoint
+from sidecar.engines.members import given, output_limit, temperature
 from sidecar.engines.refusals import without
 
 PATH: Final = "/chat/completions"
@@ -92,19 +93,16 @@ def request_body(call: ModelCall) -> dict[str, Any]:
     """The JSON body, in the order the app sends it. ``target.body`` is merged over the top level last."""
     target = call.target
     body: dict[str, Any] = {"model": target.wire_model}
-    limit = call.max_output_tokens if call.max_output_tokens is not None else target.max_output_tokens
-    if limit is not None:
+    if (limit := output_limit(call)) is not None:
         body[limit_name(call)] = limit
-    temperature = call.temperature if call.temperature is not None else target.temperature
-    optional = {
-        "temperature": temperature,
-        "top_p": call.top_p,
-        "top_k": call.top_k,
-        "presence_penalty": call.presence_penalty,
-        "frequency_penalty": call.frequency_penalty,
-        "seed": call.seed,
-    }
-    body.update({name: value for name, value in optional.items() if value is not None})
+    body |= given(
+        temperature=temperature(call),
+        top_p=call.top_p,
+        top_k=call.top_k,
+        presence_penalty=call.presence_penalty,
+        frequency_penalty=call.frequency_penalty,
+        seed=call.seed,
+    )
     body["messages"] = messages(call.messages)
     body["stream"] = True
     if call.stop:

@@ -18,7 +18,8 @@ from sidecar.engines.base import (
     ToolResultPart,
 )
 from sidecar.engines.body import encode
-from sidecar.engines.dialects.limits import (
+from sidecar.engines.exchange import PreparedRequest, endpoint
+from sidecar.engines.members import (
     arguments_object,
     given,
     json_instruction,
@@ -26,7 +27,6 @@ from sidecar.engines.dialects.limits import (
     snake_case,
     temperature,
 )
-from sidecar.engines.exchange import PreparedRequest, endpoint
 from sidecar.engines.openai_compatible import with_target_headers
 from sidecar.engines.refusals import without
 

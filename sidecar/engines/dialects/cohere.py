@@ -9,8 +9,8 @@ import msgspec
 from sidecar.engines import openai_compatible
 from sidecar.engines.base import ModelCall, ThinkingLevel
 from sidecar.engines.body import encode
-from sidecar.engines.dialects.limits import given, output_limit, temperature
 from sidecar.engines.exchange import PreparedRequest, endpoint
+from sidecar.engines.members import given, output_limit, temperature
 from sidecar.engines.refusals import without
 
 THINKING_TOKENS: Final[dict[ThinkingLevel, int | None]] = {"low": 1000, "medium": 4000, "high": None}

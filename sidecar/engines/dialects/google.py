@@ -20,8 +20,8 @@ from sidecar.engines.base import (
     ToolResultPart,
 )
 from sidecar.engines.body import encode
-from sidecar.engines.dialects.limits import arguments_object, given, output_limit, temperature
 from sidecar.engines.exchange import PreparedRequest, endpoint
+from sidecar.engines.members import arguments_object, given, output_limit, temperature
 from sidecar.engines.openai_compatible import with_target_headers
 from sidecar.engines.refusals import without
 

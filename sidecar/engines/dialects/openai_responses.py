@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from sidecar.engines.base import FilePart, Message, ModelCall, Part, TextPart, ToolCallPart, ToolResultPart
 from sidecar.engines.body import encode
-from sidecar.engines.dialects.limits import given, output_limit, snake_case, temperature
 from sidecar.engines.exchange import PreparedRequest, endpoint
+from sidecar.engines.members import given, output_limit, snake_case, temperature
 from sidecar.engines.openai_compatible import file_url, request_headers
 from sidecar.engines.refusals import without
 

@@ -1,4 +1,4 @@
-"""What a call asks for and what its target allows, put together."""
+"""Members of a request's body, as several dialects make them of a call and its target."""
 
 from __future__ import annotations
 
