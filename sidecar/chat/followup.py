@@ -18,6 +18,7 @@ from sidecar.chat.text.problems import Problem, fix_prompt, problem_report
 from sidecar.chat.text.tags import has_add_dependency, has_unclosed_write, strip_non_essential, strip_thinking
 from sidecar.engines.base import Message
 from sidecar.errors import ProviderError, SidecarError
+from sidecar.redaction import redact
 from sidecar.store.chats import Turn
 
 log = structlog.get_logger("sidecar.chat")
@@ -138,9 +139,17 @@ async def apply_response(
     if not isinstance(result, dict):
         return ApplyFailed("the app gave no result")
     if result.get("error"):
-        return ApplyFailed(str(result["error"]))
+        return ApplyFailed(_words(result["error"]) or "the app did not say why")
+    extra = result.get("extraFiles")
     return ApplyResult(
         updated_files=bool(result.get("updatedFiles", False)),
-        extra_files=result.get("extraFiles"),
-        extra_files_error=result.get("extraFilesError"),
+        extra_files=[path for path in extra if isinstance(path, str)] if isinstance(extra, list) else None,
+        extra_files_error=_words(result.get("extraFilesError")),
     )
+
+
+def _words(said: object) -> str | None:
+    """A sentence of the host, an error of JavaScript's among them; the app's own errors quote commands and URLs."""
+    if isinstance(said, dict):
+        said = said.get("message")
+    return redact(said) if isinstance(said, str) and said else None

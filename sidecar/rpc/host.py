@@ -10,6 +10,7 @@ import anyio
 from protocol.envelope import Failure, Notification, Request, RequestId, Result
 from protocol.errors import ErrorCode
 from sidecar.errors import SidecarError
+from sidecar.redaction import redact
 from sidecar.rpc.outbox import Outbox
 
 DEFAULT_TIMEOUT_S: Final = 10.0
@@ -54,7 +55,7 @@ class HostLink:
             raise HostRefused(f"The app did not answer {method} in time.", retryable=True)
         answer = box[0]
         if isinstance(answer, Failure):
-            raise HostRefused(answer.error.message or f"The app could not answer {method}.")
+            raise HostRefused(redact(answer.error.message) or f"The app could not answer {method}.")
         return answer.result
 
     def is_asked(self, identifier: RequestId) -> bool:

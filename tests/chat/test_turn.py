@@ -25,6 +25,8 @@ from tests.providers.streams import openai_chat_stream
 pytestmark = pytest.mark.anyio
 
 PATCH = {"capabilities": {"chunks": "patch"}}
+LEAK = "push to https://x:ghp_0123456789abcdefghij@github.com/a failed"
+LEAK_CUT = "push to https://***@github.com/a failed"
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n0000").decode()
 
 
@@ -224,6 +226,40 @@ async def test_a_database_locked_by_the_host_while_it_applies_costs_no_last_word
         locks[0].close()
     assert end["updatedFiles"] is True
     assert "when the chat is opened again" in end["warningMessages"][-1]
+
+
+@pytest.mark.parametrize("refusal", [{"error": LEAK}, {"error": {"message": LEAK}}])
+async def test_a_key_in_the_hosts_words_goes_no_further(place: Installation, refusal: Any) -> None:
+    place.answers("text")
+    chat = place.chat()
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "applyResponse": True}) as host:
+        host.answer_host["host:apply-response"] = lambda _: refusal
+        await host.request("set-user-settings", {"autoApproveChanges": True})
+        assert await host.request("chat:stream", place.stream_params(chat)) == "error"
+        (error,) = host.terminals(chat)
+    assert error["error"] == f"Sorry, there was an error applying the AI's changes: {LEAK_CUT}"
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        ({"updatedFiles": True, "extraFiles": ["a", 1], "extraFilesError": 5}, {"extraFiles": ["a"]}),
+        ({"updatedFiles": True, "extraFiles": "a", "extraFilesError": LEAK}, {"extraFilesError": LEAK_CUT}),
+        ({"updatedFiles": True, "extraFiles": None, "error": ""}, {}),
+    ],
+)
+async def test_of_a_result_only_what_the_protocol_names_is_passed_on(
+    place: Installation, result: Json, told: Json
+) -> None:
+    place.answers("text")
+    chat = place.chat()
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "applyResponse": True}) as host:
+        host.answer_host["host:apply-response"] = lambda _: result
+        await host.request("set-user-settings", {"autoApproveChanges": True})
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        (end,) = host.terminals(chat)
+    assert end["updatedFiles"] is True
+    assert {name: value for name, value in end.items() if name.startswith("extra")} == told
 
 
 async def test_an_unclosed_write_is_continued_without_a_seam(place: Installation) -> None:

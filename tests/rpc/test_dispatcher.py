@@ -425,6 +425,11 @@ async def test_the_sidecar_asks_the_host_and_passes_its_refusal_on() -> None:
         refusal = {"code": 1, "message": "no prompt today"}
         wire.send({"jsonrpc": "2.0", "id": question["id"], "error": refusal})
         assert (await wire.next())["error"]["message"] == "no prompt today"
+        wire.call(3, "ask")
+        question = await wire.next()
+        refusal = {"code": 1, "message": "not with Bearer abcdefghij0123456789"}
+        wire.send({"jsonrpc": "2.0", "id": question["id"], "error": refusal})
+        assert (await wire.next())["error"]["message"] == "not with Bearer ***"
 
 
 @pytest.mark.parametrize("answer", [{}, {"error": "no prompt today"}, {"error": None}, {"jsonrpc": "1.0", "result": 1}])
