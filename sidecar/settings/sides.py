@@ -73,12 +73,19 @@ class Sides:
             return known
         return self.read(read_table(connection))
 
-    def look_at_file(self, known: Snapshot | None) -> Snapshot:
-        """The same without a database."""
+    def look_at_file(self, known: Snapshot | None, *, database: Path) -> Snapshot:
+        """The same without a database that can be read.
+
+        What the table held when it could still be read counts on: it may know keys the app has dropped. Not so when
+        the database is there no longer: the app's "reset all" deletes it and the file, and means the keys in them.
+        """
+        remembered = ABSENT if known is None else known.table
+        if remembered.adopted and not database.exists():
+            self._unshared = NOTHING_UNSHARED
+            return self.read(ABSENT)
         if known is not None and self._unchanged(known):
             return known
-        # What the table held when it could still be read counts on: it may know keys the app has dropped.
-        return self.read(ABSENT if known is None else known.table)
+        return self.read(remembered)
 
     def _unchanged(self, known: Snapshot) -> bool:
         file = self.file.unchanged(known.file)

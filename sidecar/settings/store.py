@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -153,7 +154,8 @@ class SettingsStore:
             )
         except StoreError as error:
             locked = isinstance(error, DatabaseBusy)
-            return await anyio.to_thread.run_sync(self._sides.look_at_file, self._snapshot), locked
+            look = partial(self._sides.look_at_file, self._snapshot, database=self._database.path)
+            return await anyio.to_thread.run_sync(look), locked
         return snapshot, False
 
     async def _agree(self, *, new_identity: bool) -> Snapshot:

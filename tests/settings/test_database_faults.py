@@ -170,6 +170,29 @@ async def test_a_key_taken_out_while_the_database_is_locked_stays_out(installati
         assert (await store.get_for_host())["autoFallback"] is False
 
 
+@pytest.mark.parametrize("app_was_first", [False, True])
+async def test_a_reset_by_the_app_takes_the_keys_with_it(installation: Installation, app_was_first: bool) -> None:
+    """``reset-all`` deletes the database and the file, while the sidecar runs (app contract 13.6)."""
+    installation.write_file({**SETTINGS, "providerSettings": {"openai": {"apiKey": {"value": "sk-old"}}}})
+    async with installation.store() as store:
+        await store.migrate()
+        assert (await store.load()).thinking_budget == "low"
+        installation.path.unlink()
+        installation.file.unlink()
+        if app_was_first:
+            DesktopApp(installation.file, installation.host).write({})
+        shown = await store.get_for_host()
+        assert (shown["providerSettings"], shown.get("thinkingBudget")) == ({}, None)
+        assert shown["telemetryUserId"] != "me"
+        await store.set({"hasRunBefore": True})
+        create_app_database(installation.path)
+        assert (await store.migrate()).status == "migrated"
+        assert (await store.get_for_host())["providerSettings"] == {}
+    assert installation.in_table() == installation.in_file()
+    assert installation.in_file()["providerSettings"] == {}
+    assert "tomorrow" not in installation.in_file()
+
+
 async def test_a_database_that_was_away_learns_what_it_missed(installation: Installation) -> None:
     installation.write_file(SETTINGS)
     async with installation.store() as store:
