@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from sidecar.chat.attachments import HeldElements, StoredAttachment, attachment_text
+from sidecar.chat.attachment_prompt import HeldElements, attachment_text
+from sidecar.chat.attachments import StoredAttachment
 from sidecar.chat.context import (
     Codebase,
     SelectedComponent,

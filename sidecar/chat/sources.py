@@ -14,7 +14,8 @@ import msgspec
 import structlog
 
 from protocol.chat import ChatStreamParams, MessageRow
-from sidecar.chat.attachments import AttachmentStore, HeldElements, attachment_notes
+from sidecar.chat.attachment_prompt import HeldElements, attachment_notes
+from sidecar.chat.attachments import AttachmentStore
 from sidecar.chat.context import (
     AiRules,
     Codebase,

@@ -9,14 +9,12 @@ cycle and chats are left out, and ``Session.notes`` says so.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
+from sidecar.replay.entries import Entry, is_request, key_of, params_of, read_entries
 from sidecar.replay.fold import CHUNK, TERMINALS
 from sidecar.replay.format import Do, Expected, Incoming, Json, Session, SessionInvalid, Step
 from sidecar.replay.invented import RecordedStream, installed_chats, provider_of
@@ -33,15 +31,6 @@ _COMPARED_OF_END: Final = ("chatId", "updatedFiles", "extraFiles", "extraFilesEr
 _COMPARED_OF_ERROR: Final = ("chatId", "kind", "retryable")
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """One frame of a recording; ``number`` is its line."""
-
-    number: int
-    incoming: bool
-    frame: Json
-    text: str | None = None
-
-
 def load_recording(path: Path) -> Session:
     """The session made of a recording. Raises ``SessionInvalid``."""
     try:
@@ -53,47 +42,8 @@ def load_recording(path: Path) -> Session:
 
 def session_of(name: str, lines: list[str]) -> Session:
     """As ``load_recording``, from its lines."""
-    entries, unfinished, notes = _read(lines)
+    entries, unfinished, notes = read_entries(lines)
     return _Arrangement(name, entries, unfinished, notes).session()
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------
-
-
-def _read(lines: list[str]) -> tuple[list[Entry], dict[str, Any], list[str]]:
-    """Frames, the texts of streams that never ended by stream id, and remarks."""
-    entries: list[Entry] = []
-    unfinished: dict[str, Any] = {}
-    unreadable = 0
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except ValueError:
-            if number == len(lines):
-                break  # the process died while it wrote this
-            raise SessionInvalid(f"Line {number} of the recording is not valid JSON.") from None
-        match value:
-            case {"unfinished": str(stream)}:
-                unfinished[stream] = value.get("text")
-            case {"dir": "in" | "out" as direction, "frame": dict() | list() as frames}:
-                members = frames if isinstance(frames, list) else [frames]
-                text, incoming = value.get("text"), direction == "in"
-                entries += [Entry(number, incoming, _without_version(member), text) for member in members]
-            case {"dir": _}:
-                unreadable += 1
-            case _:
-                raise SessionInvalid(f"Line {number} is not a line of a recording.")
-    notes = [f"{unreadable} lines that were no messages are left out"] if unreadable else []
-    return entries, unfinished, notes
-
-
-def _without_version(frame: Json) -> Json:
-    return {key: value for key, value in frame.items() if key != "jsonrpc"}
-
-
-# --- arranging -------------------------------------------------------------------------------------------------------
 
 
 class _Arrangement:
@@ -149,9 +99,9 @@ class _Arrangement:
 
     def _unanswered(self) -> bool:
         asked = {
-            _key(e.frame["id"]) for e in self._entries if e.incoming and _is_request(e.frame) and _is_played(e.frame)
+            key_of(e.frame["id"]) for e in self._entries if e.incoming and is_request(e.frame) and _is_played(e.frame)
         }
-        answered = {_key(e.frame.get("id")) for e in self._entries if not e.incoming and "method" not in e.frame}
+        answered = {key_of(e.frame.get("id")) for e in self._entries if not e.incoming and "method" not in e.frame}
         return bool(asked - answered)
 
     # --- learning ----------------------------------------------------------------------------------------------------
@@ -159,27 +109,27 @@ class _Arrangement:
     def _learn(self) -> None:
         waiting: dict[Any, list[Entry]] = {}
         for entry in self._entries:
-            frame, params = entry.frame, _params(entry.frame)
+            frame, params = entry.frame, params_of(entry.frame)
             method = frame.get("method")
             if entry.incoming:
-                if _is_request(frame):
-                    self._methods[_key(frame["id"])] = frame["method"]
+                if is_request(frame):
+                    self._methods[key_of(frame["id"])] = frame["method"]
                 if method == "chat:stream":
                     waiting.setdefault(params.get("chatId"), []).append(entry)
                 elif method == "initialize":
-                    self._mode = _params({"params": params.get("capabilities")}).get("chunks", "messages")
+                    self._mode = params_of({"params": params.get("capabilities")}).get("chunks", "messages")
             elif method == CHUNK and params.get("seq") == 0:
                 requests = waiting.get(params["chatId"], [])
                 self._learn_stream(params, requests.pop(0) if requests else None)
             elif method in TERMINALS and (stream := self._streams.get(str(params.get("streamId")))) is not None:
                 stream.terminal, stream.method, stream.text = params, str(method), entry.text or ""
-            elif "method" not in frame and self._methods.get(_key(frame.get("id"))) == "chat:stream":
+            elif "method" not in frame and self._methods.get(key_of(frame.get("id"))) == "chat:stream":
                 self._forget_refused(waiting, frame)
-            elif _is_request(frame):
+            elif is_request(frame):
                 self._learn_host_request(frame)
 
     def _learn_stream(self, params: Json, request: Entry | None) -> None:
-        given = _params(request.frame) if request is not None else {}
+        given = params_of(request.frame) if request is not None else {}
         stream = RecordedStream(
             number=len(self._streams) + 1,
             chat_id=params["chatId"],
@@ -191,21 +141,21 @@ class _Arrangement:
         )
         self._streams[stream.stream_id] = stream
         if request is not None:
-            self._of_request[_key(request.frame["id"])] = stream
+            self._of_request[key_of(request.frame["id"])] = stream
 
     def _forget_refused(self, waiting: dict[Any, list[Entry]], frame: Json) -> None:
         """An answered ``chat:stream`` that never became a stream waits for none."""
-        error = _params({"params": frame.get("error")})
+        error = params_of({"params": frame.get("error")})
         for chat, requests in waiting.items():
-            left = [entry for entry in requests if _key(entry.frame["id"]) != _key(frame.get("id"))]
-            was_there = error and _params({"params": error.get("data")}).get("code") != "NOT_FOUND"
+            left = [entry for entry in requests if key_of(entry.frame["id"]) != key_of(frame.get("id"))]
+            was_there = error and params_of({"params": error.get("data")}).get("code") != "NOT_FOUND"
             if len(left) < len(requests) and was_there and isinstance(chat, int):
                 self._refused.add(chat)
             requests[:] = left
 
     def _learn_host_request(self, frame: Json) -> None:
-        self._host_methods[_key(frame["id"])] = frame["method"]
-        chat = _params(frame).get("chatId")
+        self._host_methods[key_of(frame["id"])] = frame["method"]
+        chat = params_of(frame).get("chatId")
         running = [stream for stream in self._streams.values() if stream.chat_id == chat and stream.terminal is None]
         if running:
             running[-1].host_methods.append(frame["method"])
@@ -217,7 +167,7 @@ class _Arrangement:
             yield from self._incoming(entry)
         elif "method" not in entry.frame:
             yield from self._answer(entry)
-        elif _is_request(entry.frame):
+        elif is_request(entry.frame):
             yield from self._host_request(entry)
         else:
             yield from self._notification(entry)
@@ -225,7 +175,7 @@ class _Arrangement:
     def _incoming(self, entry: Entry) -> Iterator[Step]:
         frame, number = entry.frame, entry.number
         if "method" not in frame:
-            if self._host_methods.get(_key(frame.get("id"))) in _HOST_PLAYED:
+            if self._host_methods.get(key_of(frame.get("id"))) in _HOST_PLAYED:
                 answer = {**literal(frame), "id": f"${{host-{frame['id']}}}"}
                 if isinstance(answer.get("result"), dict):
                     answer["result"].pop(_IS_IN_THE_TEXT, None)
@@ -237,20 +187,20 @@ class _Arrangement:
         if frame["method"] in _STOPPING:
             yield from self._wait_for_what_is_stopped(number)
         yield Incoming(number=number, frame=self._playable(frame))
-        if (stream := self._of_request.get(_key(frame.get("id")))) is not None:
+        if (stream := self._of_request.get(key_of(frame.get("id")))) is not None:
             stream.running = True
 
     def _playable(self, frame: Json) -> Json:
         filled: Json = literal(frame)
-        params = _params(filled)
+        params = params_of(filled)
         if frame["method"] == "initialize":
-            capabilities = _params({"params": params.get("capabilities")})
+            capabilities = params_of({"params": params.get("capabilities")})
             kept = {name: capabilities[name] for name in _COPIED_CAPABILITIES if name in capabilities}
             wanted: Json = {"capabilities": {"chunks": "${chunks}", **kept}}
             if "protocolVersion" in params:
                 wanted["protocolVersion"] = params["protocolVersion"]
             return {**filled, "params": wanted}
-        stream = self._of_request.get(_key(frame.get("id"))) or self._of_intent(params)
+        stream = self._of_request.get(key_of(frame.get("id"))) or self._of_intent(params)
         params = {key: value for key, value in params.items() if key != _IS_IN_THE_TEXT}
         if stream is not None:
             params["model"] = stream.own_model()
@@ -259,12 +209,12 @@ class _Arrangement:
     def _of_intent(self, params: Json) -> RecordedStream | None:
         """The stream that a repeated request began with its first copy: it must ask for the same model."""
         same = [
-            self._of_request[_key(entry.frame["id"])]
+            self._of_request[key_of(entry.frame["id"])]
             for entry in self._entries
-            if _is_request(entry.frame)
-            and _key(entry.frame["id"]) in self._of_request
-            and _params(entry.frame).get("intentId") == params.get("intentId")
-            and _params(entry.frame).get("chatId") == params.get("chatId")
+            if is_request(entry.frame)
+            and key_of(entry.frame["id"]) in self._of_request
+            and params_of(entry.frame).get("intentId") == params.get("intentId")
+            and params_of(entry.frame).get("chatId") == params.get("chatId")
         ]
         return same[0] if same and "intentId" in params else None
 
@@ -282,23 +232,23 @@ class _Arrangement:
 
     def _answer(self, entry: Entry) -> Iterator[Step]:
         frame = entry.frame
-        method = self._methods.get(_key(frame.get("id")))
+        method = self._methods.get(key_of(frame.get("id")))
         if method not in PLAYED:
             return
         expected: Json = literal(frame)
         if "error" in frame:
             error = frame["error"]
             told = {"code": error.get("code"), "message": "${string}", OPEN: True}
-            if (code := _params({"params": error.get("data")}).get("code")) is not None:
+            if (code := params_of({"params": error.get("data")}).get("code")) is not None:
                 told["data"] = {"code": code, OPEN: True}
             expected = {**expected, "error": told}
         elif method == "initialize":
-            version = _params({"params": frame["result"]}).get("protocolVersion")
+            version = params_of({"params": frame["result"]}).get("protocolVersion")
             expected = {**expected, "result": {"protocolVersion": version, OPEN: True}}
         yield Expected(number=entry.number, frame=expected)
 
     def _host_request(self, entry: Entry) -> Iterator[Step]:
-        frame, params = entry.frame, _params(entry.frame)
+        frame, params = entry.frame, params_of(entry.frame)
         if frame["method"] not in _HOST_PLAYED:
             return
         if frame["method"] in _AFTER_ANSWER:
@@ -318,7 +268,7 @@ class _Arrangement:
                 yield Do(number=number, verb="resume", members={"pause": stream.end_pause})
 
     def _notification(self, entry: Entry) -> Iterator[Step]:
-        method, params = entry.frame["method"], _params(entry.frame)
+        method, params = entry.frame["method"], params_of(entry.frame)
         if method == CHUNK and params.get("seq") == 0:
             own_prompts = [stream.own_prompt() for stream in self._streams.values()]
             made = {row for row, as_sent in own_prompts if not as_sent}
@@ -354,9 +304,9 @@ class _Arrangement:
     def _stops(self, frame: Json, stream: RecordedStream) -> bool:
         params = frame.get("params")
         if frame["method"] == "chat:cancel":
-            return params == [stream.chat_id] or _params(frame).get("chatId") == stream.chat_id
+            return params == [stream.chat_id] or params_of(frame).get("chatId") == stream.chat_id
         if frame["method"] == "$/cancelRequest":
-            return self._of_request.get(_key(_params(frame).get("id"))) is stream
+            return self._of_request.get(key_of(params_of(frame).get("id"))) is stream
         return True
 
 
@@ -379,20 +329,5 @@ def _expected_terminal(stream: RecordedStream) -> Json:
     return {"method": stream.method, "params": expected}
 
 
-def _params(frame: Json) -> Json:
-    params = frame.get("params")
-    if isinstance(params, list) and len(params) == 1 and isinstance(params[0], dict):
-        params = params[0]
-    return params if isinstance(params, dict) else {}
-
-
-def _is_request(frame: Json) -> bool:
-    return "id" in frame and "method" in frame
-
-
 def _is_played(frame: Json) -> bool:
     return frame.get("method") in PLAYED
-
-
-def _key(identifier: Any) -> str:
-    return json.dumps(identifier)

@@ -13,13 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.chat import Attachment
-from sidecar.chat.attachments import (
-    AttachmentStore,
-    HeldElements,
-    attachment_text,
-    check_attachments,
-    suffix_of,
-)
+from sidecar.chat.attachment_prompt import HeldElements, attachment_text
+from sidecar.chat.attachments import AttachmentStore, check_attachments, suffix_of
 from sidecar.chat.history import model_messages
 from sidecar.chat.prompt import filled_history, held_history
 from sidecar.engines.base import FilePart
