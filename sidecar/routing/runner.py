@@ -6,7 +6,8 @@ the first content an error is the answer's end. So an attempt's events are held 
 - The same model is asked three times in all, 2 s and 4 s apart (the AI SDK's rule, app contract 7.9), or as far apart
   as the provider asks for, up to 60 s. Once only when it was silent for the whole first-token time, and never again
   when it has taken a minute to fail: the user has waited long enough.
-- Then the next candidate takes over, where that is allowed.
+- Then the next candidate takes over, where that is allowed. When much of the user's time has gone into delays, further
+  ones are asked once each: an outage of everything is told within half a minute.
 - A refused or missing key ends it: another model's answer would hide what the user has to mend. Only ``auto`` goes on,
   with another provider, and says so in ``warnings``.
 - A model whose circuit is open is skipped. When that leaves nothing to ask, one early probe goes out, unless the last
@@ -58,6 +59,8 @@ JITTER: Final = 0.1
 LONGEST_RETRY_AFTER_MS: Final = 60_000
 PATIENCE_MS: Final = 60_000.0
 """How long a model may take to fail, attempts added up and delays not counted, and still be asked again."""
+ENOUGH_WAITED_S: Final = 18.0
+"""When the delays of a call add up to this, further models are asked once each: three models' worth."""
 
 _HAND_ON: Final = frozenset(
     {
@@ -137,6 +140,7 @@ class RoutedStream:
         self._closed_doors: set[tuple[str, str]] = set()
         self._smallest_window = 0
         self._calls = 0
+        self._waited_s = 0.0
         self._leading: deque[list[Event]] = deque()
         self._batches: AsyncIterator[list[Event]] | None = None
         self._context = AsyncExitStack()
@@ -215,6 +219,8 @@ class RoutedStream:
         """Whether the same model is asked again; with another one at hand, not where that only costs time."""
         if not error.retryable or ran_out_of_time(error):
             return False
+        if self._waited_s >= ENOUGH_WAITED_S and any(other != target for other, _ in self._failed):
+            return False
         if alone:
             return True
         waits_long = (error.retry_after_ms or 0) >= LONGEST_RETRY_AFTER_MS
@@ -264,7 +270,9 @@ class RoutedStream:
             last = probe or number == MAX_ATTEMPTS or spent_ms >= PATIENCE_MS
             if last or not self._worth_repeating(target, error, alone=alone):
                 break
-            await self._router.sleep(self._delay_s(number, error))
+            delay_s = self._delay_s(number, error)
+            self._waited_s += delay_s
+            await self._router.sleep(delay_s)
         return False
 
     async def _attempt(self, target: Target) -> ProviderError | None:

@@ -232,6 +232,23 @@ async def test_when_all_failed_the_number_of_models_is_told() -> None:
     assert len(error.extra["attempts"]) == 6
 
 
+async def test_many_models_that_are_down_are_not_all_waited_for() -> None:
+    """With keys for everything ``auto`` has three dozen candidates; each in full would take minutes to say no."""
+    names = [f"m{number}" for number in range(36)]
+    bench = Bench(ScriptedEngine(**{name: [*DOWN] for name in names}))
+    error = await bench.error(*(target(name, name) for name in names))
+    assert bench.clock.slept == [2.0, 4.0] * 3
+    assert bench.engine.models() == [name for name in names[:3] for _ in range(3)] + names[3:]
+    assert error.message.startswith("All 36 models failed for stream.")
+
+
+async def test_one_model_is_waited_for_as_long_as_it_asks() -> None:
+    limited = failure(ErrorCode.RATE_LIMIT_EXCEEDED, status=429, retry_after_ms=60_000)
+    bench = Bench(ScriptedEngine(m=[[limited], [limited], ANSWER]))
+    await bench.text(target("m"))
+    assert bench.clock.slept == [60.0, 60.0]
+
+
 async def test_when_all_were_rate_limited_that_is_the_code() -> None:
     limited = [[failure(ErrorCode.RATE_LIMIT_EXCEEDED, "slow down", status=429)]]
     bench = Bench(ScriptedEngine(m=limited, other=limited))
