@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urljoin
 
 from protocol.errors import ErrorCode
 from sidecar.engines.base import ModelCall, StreamError
-from sidecar.engines.failure_body import VendorFailure, read_failure
+from sidecar.engines.failure_body import VendorFailure, body_text, read_failure, title_of
 from sidecar.engines.failure_words import status_of_word
 from sidecar.errors import ProviderError, StreamInterrupted
 from sidecar.redaction import redact
@@ -32,12 +34,14 @@ _LONGEST_RETRY_AFTER_MS: Final = 24 * 3600 * 1000
 
 
 def from_response(
-    status: int, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None
+    status: int, headers: Mapping[str, str], body: bytes, *, url: str = "", now: datetime | None = None
 ) -> ProviderError:
-    """The error of an HTTP answer. ``headers`` has lower-case names; ``now`` is for HTTP dates in Retry-After."""
-    failure = read_failure(body.decode("utf-8", "replace"), headers.get("content-type", ""))
+    """The error of an HTTP answer to a request to ``url``. ``headers`` has lower-case names; ``now`` is for HTTP dates
+    in Retry-After."""
+    content_type = headers.get("content-type", "")
+    failure = read_failure(body_text(body, content_type), content_type)
     if 300 <= status < 400:
-        return _redirect(status, headers)
+        return _redirect(status, headers, url)
     retry_after_ms = _retry_after_ms(headers, now or datetime.now(UTC))
     if retry_after_ms is None:
         retry_after_ms = failure.retry_after_ms
@@ -64,8 +68,10 @@ def from_stream_error(event: StreamError) -> ProviderError:
     """The error of an event inside a stream that began with status 200."""
     if event.type in _FOUND_BY_DECODER:
         code, retryable = _FOUND_BY_DECODER[event.type]
+        title = title_of(event.body or "") if event.type == "html" else None
         details = redact(event.body or "", limit=DETAILS_LIMIT) or None
-        return ProviderError(event.message, code=code, retryable=retryable, details=details, raw_code=event.type)
+        message = event.message if title is None else f"{event.message} The page says: {redact(title, limit=300)}"
+        return ProviderError(message, code=code, retryable=retryable, details=details, raw_code=event.type)
     failure = read_failure(event.body or "", "application/json")
     failure.message = failure.message or event.message
     failure.code = event.code or failure.code
@@ -96,6 +102,7 @@ _CODE_OF_STATUS: Final[dict[int, ErrorCode]] = {
     403: ErrorCode.PERMISSION_DENIED,
     404: ErrorCode.MODEL_UNAVAILABLE,
     405: ErrorCode.BAD_REQUEST,
+    407: ErrorCode.NETWORK,
     408: ErrorCode.TIMEOUT,
     409: ErrorCode.MODEL_UNAVAILABLE,
     413: ErrorCode.CONTEXT_LENGTH_EXCEEDED,
@@ -128,12 +135,14 @@ _STATUS_OF_LITELLM_CLASS: Final = {
 _NO_CREDITS: Final = re.compile(
     r"insufficient_quota|ExceededBudget|Budget_?Exceeded|budget has been exceeded|crossed budget|billing_hard_limit"
     r"|billing_not_active"
-    r"|credit balance is too low|insufficient (?:credits|balance|funds)|more credits|out of credits|payment required",
+    r"|credit balance is too low|insufficient (?:credits|balance|funds)|more credits|out of credits|payment required"
+    r"|used all available credits|monthly spending limit|reached your specified API usage limits",
     re.IGNORECASE,
 )
 _CONTEXT: Final = re.compile(
     r"context[_ ]length|context[_ -]window|ContextWindowExceeded|available context size|maximum context"
-    r"|prompt is too long|input is too long|too many (?:input )?tokens|request_too_large|string_above_max_length"
+    r"|prompt is too long|input is too long|exceeds? context limit|too many (?:input )?tokens|request_too_large"
+    r"|string_above_max_length"
     r"|(?:input|prompt) tokens? (?:count )?(?:\([^)]{0,40}\) )?exceeds?|exceeds the maximum number of tokens"
     r"|max(?:imum)? (?:number of )?(?:input |prompt )?tokens? (?:allowed|limit)[^.\n]{0,40}exceed"
     r"|too large for model|reduce the length of",
@@ -142,8 +151,9 @@ _CONTEXT: Final = re.compile(
 _FILTERED: Final = re.compile(
     r"content_?filter|content[_ ]policy|content management policy|ContentPolicyViolation|ResponsibleAIPolicyViolation"
     r"|content filtering|safety (?:system|check|reasons|filter)|safety_check|PROHIBITED_CONTENT|data_inspection_failed"
-    r"|violates usage guidelines|usage policy violation|moderation_blocked|requires moderation",
-    re.IGNORECASE,
+    r"|violates usage guidelines|usage policy violation|violating our usage policy|moderation_blocked"
+    r"|requires moderation|^blocked (?:input|output)",
+    re.IGNORECASE | re.MULTILINE,
 )
 _BAD_KEY: Final = re.compile(
     r"api[ _]key not valid|api_key_invalid|invalid[_ ]api[_ ]key|incorrect api key|invalid x-api-key"
@@ -151,14 +161,14 @@ _BAD_KEY: Final = re.compile(
     re.IGNORECASE,
 )
 _NO_MODEL: Final = re.compile(
-    r"model_not_found|invalid model name|not a valid model|no such model|unknown model"
+    r"model_not_found|invalid[_ ]model\b|not a valid model|no such model|unknown model"
     r"|model [^.\n]{0,120}(?:does not exist|not found|is not available|is not supported)|unsupported model",
     re.IGNORECASE,
 )
 _UNMISTAKABLE: Final[tuple[tuple[re.Pattern[str], tuple[int | None, ...], ErrorCode], ...]] = (
     (_NO_CREDITS, (None, 400, 401, 402, 403, 422, 429, 500), ErrorCode.INSUFFICIENT_CREDITS),
     (_CONTEXT, (None, 400, 404, 413, 422, 500), ErrorCode.CONTEXT_LENGTH_EXCEEDED),
-    (_FILTERED, (None, 400, 403, 422, 500), ErrorCode.CONTENT_FILTERED),
+    (_FILTERED, (None, 400, 403, 422, 498, 500), ErrorCode.CONTENT_FILTERED),
     (_BAD_KEY, (None, 400, 422), ErrorCode.AUTHENTICATION_FAILED),
     (_NO_MODEL, (None, 400, 422), ErrorCode.MODEL_UNAVAILABLE),
 )
@@ -223,6 +233,11 @@ def _build(status: int | None, failure: VendorFailure, *, retry_after_ms: int | 
 def _sentence_of_status(status: int | None) -> str:
     if status is None:
         return "The provider reported an error without saying which."
+    if status == 407:
+        return (
+            "The proxy on the way to the provider wants a user name and password (HTTP 407). "
+            "Put them into HTTPS_PROXY or HTTP_PROXY."
+        )
     try:
         phrase = f" ({HTTPStatus(status).phrase})"
     except ValueError:
@@ -230,9 +245,12 @@ def _sentence_of_status(status: int | None) -> str:
     return f"The provider answered with HTTP status {status}{phrase} and no explanation."
 
 
-def _redirect(status: int, headers: Mapping[str, str]) -> ProviderError:
+def _redirect(status: int, headers: Mapping[str, str], url: str) -> ProviderError:
     """Redirects are not followed: keys in headers must not travel to an address nobody configured."""
-    where = redact(headers.get("location", "").partition("?")[0], limit=300)
+    location = headers.get("location", "")
+    with suppress(ValueError):  # no address either way; told as it came
+        location = urljoin(url.partition("?")[0], location) if location else ""
+    where = redact(location.partition("?")[0], limit=300)
     to = f" to {where}" if where else ""
     return ProviderError(
         f"The provider redirects{to} (HTTP {status}). Enter that address as the base URL instead.",

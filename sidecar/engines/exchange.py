@@ -131,12 +131,13 @@ class Exchange:
                     request.url, request.headers, request.body, within_s=within_s, on_progress=on_progress
                 )
             )
+            refused = response.status != 200 or (_says_page(response) and not await _is_stream(response))
         except TimeoutError:
             raise errors.timed_out(first=True, seconds=within_s) from None
-        if response.status != 200 or _is_page(response):
+        if refused:
             response.expect_within(_ERROR_BODY_S)
             body = await response.read_all(ERROR_BODY_LIMIT)
-            raise _at(request.url, errors.from_response(response.status, response.headers, body))
+            raise _at(request.url, errors.from_response(response.status, response.headers, body, url=request.url))
         return response
 
     async def _batches(
@@ -236,9 +237,17 @@ def _at(url: str, error: ProviderError) -> ProviderError:
     return error
 
 
-def _is_page(response: StreamedResponse) -> bool:
+def _says_page(response: StreamedResponse) -> bool:
     """A web page with status 200: a login page of a network, or a base URL that points to a web site."""
     return "text/html" in response.headers.get("content-type", "").lower()
+
+
+async def _is_stream(response: StreamedResponse) -> bool:
+    """Whether what is called a page begins like an answer: servers written in PHP call everything one."""
+    try:
+        return (await response.peek()).lstrip().startswith((b"data:", b"event:", b":", b"{", b"["))
+    except StreamInterrupted:
+        return False
 
 
 def _split(events: list[Event]) -> tuple[list[Event], ProviderError | None]:

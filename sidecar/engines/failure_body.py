@@ -7,6 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
+_CHARSETS: Final = frozenset({"utf-8", "utf-16", "iso-8859-1", "iso-8859-15", "windows-1252", "gbk", "gb2312", "big5"})
+"""Encodings believed; decoding by a name a server made up could run anything Python calls a codec."""
+
 _DEEPEST: Final = 4
 """Errors wrapped in errors (proxies put the vendor's JSON into their own message) are unwrapped this far."""
 
@@ -28,11 +31,25 @@ class VendorFailure(msgspec.Struct):
         return "\n".join(part for part in (self.code, self.type, self.message, self.body[:20_000]) if part)
 
 
+def body_text(body: bytes, content_type: str = "") -> str:
+    """``body`` as text, in the encoding it says it has; what cannot be read is replaced. A body that is no text at all
+    (compressed in a way nobody asked for) is empty."""
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        charset = "utf-16"
+    else:
+        declared = re.search(r"charset=[\"']?([\w.:-]{1,40})", content_type, re.IGNORECASE)
+        charset = declared[1].lower() if declared else "utf-8"
+        if charset not in _CHARSETS:
+            charset = "utf-8"
+    text = body.decode(charset, "replace")
+    return "" if "\0" in text else text
+
+
 def read_failure(text: str, content_type: str = "") -> VendorFailure:
     """Reads the body of a failed answer. Never raises; unknown shapes leave ``message`` None."""
     stripped = text.strip()
     failure = VendorFailure(body=text)
-    if not stripped:
+    if not stripped or stripped == "null":
         return failure
     document = _json_in(stripped)
     if document is not None:
@@ -147,12 +164,16 @@ def _as_sentence(value: Any, depth: int) -> str | None:
     return None
 
 
-def _sentence_of_html(page: str) -> str | None:
-    """The title of an error page (a company proxy's, a load balancer's), or its first words."""
+def title_of(page: str) -> str | None:
+    """The title of a web page, in one line."""
     from html import unescape  # half a megabyte of entities, for a rare page
 
-    head = page[:20_000]
-    title = re.search(r"<title[^>]{0,200}>([^<]{1,300})", head, re.IGNORECASE)
-    if title and (words := unescape(" ".join(title[1].split()))):
+    title = re.search(r"<title[^>]{0,200}>([^<]{1,300})", page[:20_000], re.IGNORECASE)
+    return unescape(" ".join(title[1].split())) or None if title else None
+
+
+def _sentence_of_html(page: str) -> str:
+    """The title of an error page (a company proxy's, a load balancer's)."""
+    if (words := title_of(page)) is not None:
         return f"The server answered with a web page instead of the model's answer: {words}"
     return "The server answered with a web page instead of the model's answer. Check the base URL."

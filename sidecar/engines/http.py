@@ -86,6 +86,17 @@ class StreamedResponse:
         finally:
             self._waiting = False
 
+    async def peek(self) -> bytes:
+        """What the next ``read`` will give, which it then gives at once. Raises as ``read`` does."""
+        data, readany = await self.read(), self._readany
+
+        async def again() -> bytes:
+            self._readany = readany
+            return data
+
+        self._readany = again
+        return data
+
     async def read_all(self, limit: int) -> bytes:
         """The body up to ``limit`` bytes, for error answers; what arrived before a break or time-out is returned."""
         body = bytearray()

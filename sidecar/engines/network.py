@@ -87,7 +87,8 @@ def connection_failure(error: Exception, url: str, *, answering: bool) -> Provid
         return cut_off(f"The connection to {place_of(url)} broke before the answer was complete.")
     if (refused := _refused_request(error, url)) is not None:
         return refused
-    return ProviderError(_sentence(error, url), code=ErrorCode.NETWORK, retryable=not _is_certificate_problem(error))
+    retryable = not (_is_certificate_problem(error) or _wants_password(error) or _is_compressed(error))
+    return ProviderError(_sentence(error, url), code=ErrorCode.NETWORK, retryable=retryable)
 
 
 def not_an_address(url: str) -> ProviderError:
@@ -119,12 +120,27 @@ def _is_certificate_problem(error: Exception) -> bool:
     return isinstance(error, ClientConnectorCertificateError | ssl.SSLCertVerificationError)
 
 
-def _sentence(error: Exception, url: str) -> str:  # noqa: PLR0911 - a table of kinds, narrowest first
+def _wants_password(error: Exception) -> bool:
+    from aiohttp import ClientHttpProxyError
+
+    return isinstance(error, ClientHttpProxyError) and error.status == 407
+
+
+def _is_compressed(error: Exception) -> bool:
+    """An answer in a compression that was not asked for and cannot be read here."""
+    from aiohttp import ClientResponseError
+
+    return isinstance(error, ClientResponseError) and "content-encoding" in error.message
+
+
+def _sentence(error: Exception, url: str) -> str:  # noqa: PLR0911, PLR0912 - a table of kinds, narrowest first
     import aiohttp
 
     place = place_of(url)
     match error:
-        case aiohttp.ClientHttpProxyError(status=407):
+        case _ if _is_compressed(error):
+            return f"{place} answers in a compression nobody asked for. Ask its owner to leave answers uncompressed."
+        case _ if _wants_password(error):
             return f"The proxy refused to connect to {place}: it wants a user name and password (HTTP 407)."
         case aiohttp.ClientHttpProxyError(status=status):
             return f"The proxy could not connect to {place} (HTTP {status}). Check the proxy settings."

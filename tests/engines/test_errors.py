@@ -242,6 +242,61 @@ VENDORS: list[tuple[str, int, Any, str, Code]] = [
         "inner",
         Code.MODEL_UNAVAILABLE,
     ),
+    (
+        "Anthropic, an answer that does not fit",
+        400,
+        {
+            "error": {
+                "type": "invalid_request_error",
+                "message": "input length and `max_tokens` exceed context limit: 9",
+            }
+        },
+        "input length and `max_tokens` exceed context limit: 9",
+        Code.CONTEXT_LENGTH_EXCEEDED,
+    ),
+    (
+        "Anthropic, the user's own limit",
+        400,
+        {"error": {"type": "invalid_request_error", "message": "You have reached your specified API usage limits."}},
+        "You have reached your specified API usage limits.",
+        Code.INSUFFICIENT_CREDITS,
+    ),
+    (
+        "xAI, no money",
+        403,
+        {"code": "forbidden", "error": "Your team has either used all available credits or reached its limit."},
+        "Your team has either used all available credits or reached its limit.",
+        Code.INSUFFICIENT_CREDITS,
+    ),
+    (
+        "Mistral, no such model",
+        400,
+        {"object": "error", "message": "Invalid model: nope", "type": "invalid_model", "code": "1500"},
+        "Invalid model: nope",
+        Code.MODEL_UNAVAILABLE,
+    ),
+    (
+        "Cohere, filtered",
+        498,
+        {"message": "blocked output: this generation may be unsafe"},
+        "blocked output: this generation may be unsafe",
+        Code.CONTENT_FILTERED,
+    ),
+    ("UTF-16", 400, '{"error":{"message":"wide"}}'.encode("utf-16"), "wide", Code.BAD_REQUEST),
+    (
+        "null",
+        400,
+        "null",
+        "The provider answered with HTTP status 400 (Bad Request) and no explanation.",
+        Code.BAD_REQUEST,
+    ),
+    (
+        "no text at all",
+        500,
+        b"\x28\xb5\x2f\xfd\x00\x58",
+        "The provider answered with HTTP status 500 (Internal Server Error) and no explanation.",
+        Code.MODEL_UNAVAILABLE,
+    ),
 ]
 
 
@@ -333,6 +388,23 @@ def test_a_redirect_names_the_address_without_its_query() -> None:
     assert "https://new.example/v1" in error.message
     assert "abc" not in error.message
     assert (error.code, error.retryable) == (Code.BAD_REQUEST, False)
+
+
+def test_a_redirect_to_a_path_is_told_as_an_address() -> None:
+    error = from_response(307, {"location": "/v2/chat"}, b"", url="https://old.example/v1/chat?key=abc")
+    assert "https://old.example/v2/chat" in error.message
+    assert "abc" not in error.message
+
+
+def test_a_body_is_read_in_the_encoding_it_names() -> None:
+    body = '{"error": {"message": "Schlüssel"}}'.encode("latin-1")
+    assert refused(400, body, {"content-type": "application/json; charset=ISO-8859-1"}).message == "Schlüssel"
+    assert refused(400, body, {"content-type": "application/json; charset=rot13"}).message == "Schl\ufffdssel"
+
+
+def test_a_page_found_by_the_decoder_is_told_by_its_title() -> None:
+    error = from_stream_error(StreamError("A page.", type="html", body="<html><title>Sign in</title></html>"))
+    assert error.message == "A page. The page says: Sign in"
 
 
 def test_neither_message_nor_details_hold_a_key_and_both_are_bounded() -> None:

@@ -7,6 +7,7 @@ import ssl
 from pathlib import Path
 
 import anyio
+import anyio.abc
 import anyio.lowlevel
 import pytest
 
@@ -132,6 +133,44 @@ async def test_redirects_are_not_followed_so_that_keys_stay_where_they_were_sent
         error = await failure(engine, provider.base_url + "/v1")
         assert elsewhere.requests == []
     assert "redirects" in error.message
+
+
+async def test_an_answer_called_a_web_page_is_read_all_the_same(engine: Engine, provider: ScriptedProvider) -> None:
+    """PHP calls everything text/html that says nothing else."""
+    provider.answer(PATH, Answer.stream(openai_chat_stream(["o", "k"]), headers={"Content-Type": "text/html"}))
+    assert text_of(await collect(engine, call(target(provider.base_url + "/v1")))) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("page", "said"), [("<html><title>Sign in</title></html>", "Sign in"), ("Please sign in", "web page"), ("", "200")]
+)
+async def test_a_web_page_is_no_answer(engine: Engine, provider: ScriptedProvider, page: str, said: str) -> None:
+    provider.answer(PATH, Answer.text(page, content_type="text/html"))
+    error = await failure(engine, provider.base_url + "/v1")
+    assert (error.code, error.retryable) == (ErrorCode.MODEL_UNAVAILABLE, False)
+    assert said in error.message
+
+
+async def test_a_page_whose_first_byte_never_comes_is_a_time_out(
+    http: ProviderHttp, provider: ScriptedProvider
+) -> None:
+    provider.answer(PATH, Answer([Pause()], headers={"Content-Type": "text/html"}))
+    with anyio.fail_after(5):
+        error = await failure(
+            OpenAICompatibleEngine(Exchange(http, Timeouts(first_token_s=0.2))), f"{provider.base_url}/v1"
+        )
+    assert error.code is ErrorCode.TIMEOUT
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd"])
+async def test_a_compression_nobody_asked_for_is_named(
+    engine: Engine, provider: ScriptedProvider, encoding: str
+) -> None:
+    provider.answer(PATH, Answer.stream([b"\x28\xb5\x2f\xfd"], headers={"Content-Encoding": encoding}))
+    error = await failure(engine, provider.base_url + "/v1")
+    assert (error.code, error.retryable) == (ErrorCode.NETWORK, False)
+    assert "compression" in error.message
+    assert provider.last().headers["accept-encoding"] == "identity"
 
 
 async def test_a_refusal_whose_body_never_ends_is_still_told(engine: Engine, provider: ScriptedProvider) -> None:
@@ -285,6 +324,27 @@ async def test_a_request_goes_through_the_proxy(
     request = provider.last()
     assert request.headers["host"] == "api.invalid"
     assert request.headers["proxy-authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_that_wants_a_password_is_not_asked_again(
+    engine: Engine, no_proxies: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """Of a secure request it refuses the CONNECT, of any other the request itself."""
+
+    async def refuse(client: anyio.abc.SocketStream) -> None:
+        async with client:
+            await client.receive()
+            await client.send(b"HTTP/1.1 407 Authentication Required\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as proxy, anyio.create_task_group() as tasks:
+        tasks.start_soon(proxy.serve, refuse)
+        port = proxy.extra(anyio.abc.SocketAttribute.local_port)
+        no_proxies.setenv(f"{scheme.upper()}_PROXY", f"http://127.0.0.1:{port}")
+        error = await failure(engine, f"{scheme}://api.invalid/v1")
+        tasks.cancel_scope.cancel()
+    assert (error.code, error.retryable) == (ErrorCode.NETWORK, False)
+    assert "user name and password" in error.message
 
 
 async def test_a_proxy_that_is_not_there_is_blamed_for_it(engine: Engine, no_proxies: pytest.MonkeyPatch) -> None:

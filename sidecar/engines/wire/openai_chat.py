@@ -80,6 +80,7 @@ class _Chunk(msgspec.Struct, gc=False):
     usage: Any = None
     error: Any = None
     detail: Any = None
+    errors: Any = None
     message: Any = None
     citations: Any = None
     x_groq: Any = None
@@ -135,9 +136,10 @@ class OpenAIChatDecoder(WireDecoder):
             self._calls.complete(out)
 
     def _error(self, failure: Any, name: bytes | None, chunk: _Chunk, data: bytes, out: list[Event]) -> None:
-        """An error under ``error`` (its code may stand beside it: xAI), under ``detail``, or as the whole event."""
+        """An error under ``error`` (its code may stand beside it: xAI), under ``detail``, in a list (Cloudflare's
+        gateways), or as the whole event."""
         if failure is None:
-            failure = chunk.detail
+            failure = chunk.detail or chunk.errors or None
         whole = name == b"error" or (chunk.choices is None and isinstance(chunk.message, str))
         if failure is None and whole:
             failure = msgspec.json.decode(data)

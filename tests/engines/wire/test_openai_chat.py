@@ -561,3 +561,11 @@ def test_arguments_nested_without_end_do_not_stop_the_reading() -> None:
         ),
     )
     assert "".join(call.arguments for call in reading.calls) == deep + '{"y":1}'
+
+
+def test_a_list_of_errors_is_an_error() -> None:
+    """Cloudflare's gateways answer with status 200 or not, but in this form."""
+    body = b'{"success": false, "errors": [{"code": 10000, "message": "Authentication error"}], "result": null}'
+    error = read("openai-chat", body).error
+    assert error is not None
+    assert "Authentication error" in error.message
