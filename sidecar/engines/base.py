@@ -152,6 +152,8 @@ class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     attempt: int = 1
     """HTTP attempt of this ``request_id``, from 1."""
+    next_attempt: Callable[[], int] | None = None
+    """Gives the number of a further attempt, for an engine that sends the same call once more by itself."""
     max_output_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None

@@ -114,7 +114,7 @@ class Exchange:
                 smaller = self._refusals.learn(call, error)
                 if smaller is None:
                     raise
-                before, call = request.body, smaller
+                before, call = request.body, _numbered(smaller)
                 request = await prepared(call, prepare)
                 if request.body == before:
                     raise
@@ -235,6 +235,13 @@ def _at(url: str, error: ProviderError) -> ProviderError:
         where = f"{place_of(url)}{urlsplit(url).path}"
         error.message = f"{error.message.rstrip('.')}. Nothing answers at {where}: check the base URL in the settings."
     return error
+
+
+def _numbered(call: ModelCall) -> ModelCall:
+    """``call`` as the HTTP attempt that it is."""
+    if call.next_attempt is None:
+        return call
+    return msgspec.structs.replace(call, attempt=call.next_attempt())
 
 
 def _says_page(response: StreamedResponse) -> bool:

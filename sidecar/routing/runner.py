@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Any, Final, NoReturn
 
 import anyio
+import msgspec
 
 from protocol.errors import ErrorCode
 from sidecar.engines.base import (
@@ -278,12 +279,13 @@ class RoutedStream:
     async def _attempt(self, target: Target) -> ProviderError | None:
         """One HTTP attempt up to its first content. Anything but a provider's failure is raised."""
         router, circuit = self._router, circuit_of(target)
-        self._calls += 1
         self._started, self._ttft_ms = router.clock(), None
         try:
             if target is not self.target:
                 self._take_over(target)
-            call = self._make_call(target, self._calls)
+            call = self._make_call(target, self._next_attempt())
+            if target.attempt_header is not None:
+                call = msgspec.structs.replace(call, next_attempt=self._next_attempt)
             async with AsyncExitStack() as stack:
                 batches = await stack.enter_async_context(router.engine.stream(call))
                 await self._until_content(batches)
@@ -304,6 +306,10 @@ class RoutedStream:
         self._open_attempt = True
         router.breaker.record_success(circuit, self._ttft_ms)
         return None
+
+    def _next_attempt(self) -> int:
+        self._calls += 1
+        return self._calls
 
     async def _until_content(self, batches: AsyncIterator[list[Event]]) -> None:
         """Holds batches back until one has content; an answer that ends properly without any is an answer too."""

@@ -229,3 +229,31 @@ async def test_a_model_that_refuses_parameters_is_asked_without_them(place: Inst
     known = place.provider.last().json
     assert known["max_completion_tokens"] == 32_000
     assert not {"temperature", "max_tokens"} & known.keys()
+
+
+async def test_every_request_to_the_engine_has_a_number_of_its_own(place: Installation) -> None:
+    """Also the one that goes out again without what was refused, and the fallback's."""
+    refused = {"error": {"message": "Unsupported parameter: 'thinking' is not supported with this model."}}
+    busy = {"error": {"message": "Overloaded"}}
+    place.provider.answer(
+        "/engine/chat/completions",
+        Answer.json(refused, status=400),
+        Answer.json(busy, status=503, headers={"Retry-After": "0"}),
+        Answer.stream(openai_chat_stream(["Hello"])),
+    )
+    chat = place.chat()
+    environ = {"SCALIX_ENGINE_URL": f"{place.provider.base_url}/engine"}
+    settings = {
+        "enableScalixPro": True,
+        "enableProLazyEditsMode": True,
+        "providerSettings": {"auto": {"apiKey": {"value": "scalix_" + KEY}}},
+    }
+    async with memory_host(place.folder, environ, **PATCH) as host:
+        await host.request("set-user-settings", settings)
+        await host.request(
+            "chat:stream", place.stream_params(chat, model={"provider": "google", "name": "gemini-2.5-pro"})
+        )
+    ids = [request.headers["x-scalix-request-id"].rpartition(":") for request in place.provider.requests]
+    assert [number for _, _, number in ids] == ["attempt-1", "attempt-2", "attempt-3"]
+    assert len({call for call, _, _ in ids}) == 1
+    assert ["thinking" in request.json for request in place.provider.requests] == [True, False, False]
