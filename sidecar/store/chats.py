@@ -16,6 +16,9 @@ import msgspec
 from protocol.chat import MessageRow
 from sidecar.store.message_ids import KnownIds, ReadingConnection
 
+_ROW_IDS: Final = range(-(2**63), 2**63)
+"""What SQLite takes as an integer; JSON has larger ones."""
+
 
 class AppRow(msgspec.Struct, frozen=True):
     """What a turn needs of ``apps``."""
@@ -46,6 +49,8 @@ class Turn(msgspec.Struct, frozen=True):
 
 def load_app_of(connection: sqlite3.Connection, chat_id: int) -> AppRow | None:
     """The chat's app, or None when there is no such chat or its app is gone."""
+    if chat_id not in _ROW_IDS:
+        return None
     query = "SELECT apps.* FROM chats JOIN apps ON apps.id = chats.app_id WHERE chats.id = ?"
     row = connection.execute(query, (chat_id,)).fetchone()
     return None if row is None else _app_row(row)
@@ -53,6 +58,8 @@ def load_app_of(connection: sqlite3.Connection, chat_id: int) -> AppRow | None:
 
 def load_chat(connection: sqlite3.Connection, chat_id: int, known: KnownIds | None = None) -> ChatRecord | None:
     """The chat, or None when there is no such chat or its app is gone. ``known`` as for ``load_messages``."""
+    if chat_id not in _ROW_IDS:
+        return None
     chat = connection.execute("SELECT * FROM chats WHERE id = ?", (chat_id,)).fetchone()
     app = None if chat is None else connection.execute("SELECT * FROM apps WHERE id = ?", (chat["app_id"],)).fetchone()
     if chat is None or app is None:
@@ -67,6 +74,8 @@ def load_chat(connection: sqlite3.Connection, chat_id: int, known: KnownIds | No
 
 def chat_exists(connection: sqlite3.Connection, chat_id: int) -> bool:
     """Whether ``load_chat`` would find it."""
+    if chat_id not in _ROW_IDS:
+        return False
     found = connection.execute("SELECT 1 FROM chats JOIN apps ON apps.id = chats.app_id WHERE chats.id = ?", (chat_id,))
     return found.fetchone() is not None
 

@@ -84,6 +84,16 @@ async def test_a_chat_without_its_app_is_not_found(place: Installation, method: 
     assert place.provider.requests == []
 
 
+@pytest.mark.parametrize("method", ["chat:stream", "chat:count-tokens", "models:recommend"])
+@pytest.mark.parametrize("chat", [2**63, -(2**63) - 1, 10**30])
+async def test_a_chat_id_that_no_row_can_have_is_not_found(place: Installation, method: str, chat: int) -> None:
+    async with memory_host(place.folder, **PATCH) as host:
+        with pytest.raises(RpcError, match=f"Chat not found: {chat}") as refused:
+            await host.request(method, {"chatId": chat, "prompt": "hi", "input": "hi"})
+        assert refused.value.data["code"] == "NOT_FOUND"
+        assert await host.request("chat:cancel", [chat]) is True
+
+
 async def test_tokens_of_no_input_are_not_counted(place: Installation) -> None:
     async with memory_host(place.folder, **PATCH) as host:
         with pytest.raises(RpcError) as refused:
