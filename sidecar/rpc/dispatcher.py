@@ -163,7 +163,7 @@ class Dispatcher:
 
     def _one(self, message: Incoming, respond: Respond, tasks: anyio.abc.TaskGroup) -> None:
         match message:
-            case Malformed(id=str(identifier)) if self._host.is_asked(identifier):
+            case Malformed(id=str(identifier)) if self._host.asked(identifier):
                 self._host.answered(failure(identifier, RpcCode.INVALID_REQUEST, ""))
             case Malformed(code=code, message=text, id=identifier):
                 respond(failure(identifier, code, text))

@@ -13,6 +13,7 @@ from sidecar.errors import SidecarError
 from sidecar.redaction import redact
 from sidecar.rpc.outbox import Outbox
 
+_ID_PREFIX: Final = "sidecar-"
 DEFAULT_TIMEOUT_S: Final = 10.0
 LONG_TIMEOUT_S: Final = 300.0
 TIMEOUT_S: Final = {"host:apply-response": LONG_TIMEOUT_S, "host:check-problems": LONG_TIMEOUT_S}
@@ -38,7 +39,7 @@ class HostLink:
         """The host's result. Raises ``HostRefused`` on an error answer, a time-out or a closed connection."""
         if self._closed:
             raise HostRefused(f"The app is closing and cannot answer {method}.")
-        identifier = f"sidecar-{next(self._ids)}"
+        identifier = f"{_ID_PREFIX}{next(self._ids)}"
         event, box = anyio.Event(), list[Result | Failure]()
         self._pending[identifier] = (event, box)
         answered = False
@@ -58,9 +59,9 @@ class HostLink:
             raise HostRefused(redact(answer.error.message) or f"The app could not answer {method}.")
         return answer.result
 
-    def is_asked(self, identifier: RequestId) -> bool:
-        """Whether the host owes an answer with this id."""
-        return identifier in self._pending
+    def asked(self, identifier: str) -> bool:
+        """Whether this is the id of a question to the host, given up or not: what has it is meant as an answer."""
+        return identifier.startswith(_ID_PREFIX)
 
     def answered(self, answer: Result | Failure) -> None:
         """An answer from the host; unknown ids are ignored."""

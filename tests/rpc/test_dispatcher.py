@@ -454,6 +454,6 @@ async def test_giving_up_on_the_host_tells_it_and_ignores_its_late_answer() -> N
         forgotten = await wire.next()
         assert forgotten == {"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": question["id"]}}
         assert code_of(await wire.next()) == (1, -32800)
-        wire.send({"jsonrpc": "2.0", "id": question["id"], "result": {}})
+        wire.send({"jsonrpc": "2.0", "id": question["id"], "result": {}}, {"jsonrpc": "2.0", "id": question["id"]})
         wire.call(2, "ping")
         assert (await wire.next())["id"] == 2
