@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+_STDERR: Final = 2
 
 
 class ClaimedDescriptors(NamedTuple):
@@ -26,19 +28,24 @@ def claim_stdio() -> ClaimedDescriptors:
 
         msvcrt.setmode(0, os.O_BINARY)
         msvcrt.setmode(1, os.O_BINARY)
+    _open_missing()
     private_in = os.dup(0)
     private_out = os.dup(1)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    try:
-        os.dup2(2, 1)
-    except OSError:  # started without stderr: what would have been printed goes nowhere
-        sink = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(sink, 1)
-        os.dup2(sink, 2)
-        os.close(sink)
+    os.dup2(2, 1)
     # dup() gives non-inheritable descriptors (PEP 446), so no child can hold the host's pipes open.
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
     sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     return ClaimedDescriptors(private_in, private_out)
+
+
+def _open_missing() -> None:
+    """Put the null device where we were started without a descriptor. ``dup`` gives out the lowest free number: the
+    host's pipe would get number 2, and whatever is printed would go up it."""
+    while (null := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(null, True)
+    os.close(null)

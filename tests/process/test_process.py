@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -64,6 +65,22 @@ async def test_nothing_but_the_protocol_reaches_stdout(tmp_path: Path) -> None:
     assert all(frame["jsonrpc"] == "2.0" for frame in host.frames)
     for stray in (b"stray print", b"stray write", b"stray child", b"stray buffer"):
         assert stray in host.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell closes the descriptor")
+async def test_without_a_stderr_nothing_is_printed_at_the_host(tmp_path: Path) -> None:
+    """A closed fd 2 is the first number that ``dup`` gives out, and Node's pipes can be written at both ends."""
+    ours, theirs = socket.socketpair()
+    command = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-c", NOISY, "serve", "--user-data", str(tmp_path)]
+    with ours, subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, env=clean_environment()) as process:
+        theirs.close()
+        ours.sendall(b'{"jsonrpc":"2.0","id":1,"method":"ping"}\n')
+        ours.shutdown(socket.SHUT_WR)
+        out, _ = await anyio.to_thread.run_sync(process.communicate)
+        ours.setblocking(False)
+        assert ours.recv(1000) == b"", "what is printed does not go up the host's other pipe"
+    assert out == b'{"id":1,"result":{},"jsonrpc":"2.0"}\n'
+    assert process.returncode == 0
 
 
 PROBE = textwrap.dedent(
