@@ -26,13 +26,7 @@ from protocol.lifecycle import (
     ServerCapabilities,
     ServerInfo,
 )
-from protocol.usage import HealthResult, UserBudget
 from sidecar import __version__
-from sidecar.account.budget import USER_SERVICE, budget_or_none
-from sidecar.account.help_chat import HELP_BASE, HelpChat
-from sidecar.analytics.figures import Reference
-from sidecar.analytics.health import provider_health
-from sidecar.analytics.report import Analytics
 from sidecar.build_info import SERVER_NAME, build_id
 from sidecar.catalog.catalog import Catalog
 from sidecar.catalog.local import list_lmstudio, list_ollama, lmstudio_base, ollama_base
@@ -46,31 +40,26 @@ from sidecar.chat.sources import PromptSources
 from sidecar.engines.select import Engines
 from sidecar.engines.timeouts import unusable_timeouts
 from sidecar.errors import InvalidParams, SidecarError, StoreError
-from sidecar.handlers import account as account_channels
 from sidecar.handlers import chat as chat_channels
 from sidecar.handlers import language_models as model_channels
-from sidecar.handlers import llm as llm_channels
 from sidecar.handlers.local_models import LocalModelHandlers
 from sidecar.handlers.params import convert
 from sidecar.handlers.settings import SettingsHandlers
-from sidecar.handlers.usage import UsageHandlers
 from sidecar.host_side import HostSide
 from sidecar.lifecycle import process_alive
-from sidecar.llm.service import LlmService
 from sidecar.paths import AppPaths, app_paths
 from sidecar.routing.advisor import ModelAdvisor
 from sidecar.routing.inputs import Environment
 from sidecar.routing.limits import TierLimiter, TierLimits, unusable_limits
 from sidecar.routing.login_shell import LoginShellEnvironment
 from sidecar.routing.meter import Meter
-from sidecar.routing.probe import probe_all
 from sidecar.routing.runner import Router
 from sidecar.routing.slots import StreamSlots
 from sidecar.rpc import router as rpc_router
 from sidecar.rpc.dispatcher import Dispatcher
 from sidecar.rpc.host import HostLink
 from sidecar.rpc.outbox import Outbox
-from sidecar.secret import SecretText
+from sidecar.seldom import SeldomUsed
 from sidecar.settings.selection import SelectionKeeper
 from sidecar.settings.store import SettingsStore
 from sidecar.store.database import Database
@@ -194,8 +183,8 @@ class Services:
     """Everything that works on one installation's files."""
 
     def __init__(self, application: Application, environ: Mapping[str, str], paths: AppPaths) -> None:
-        self._environ = environ
-        self._test_build = environ.get("E2E_TEST_BUILD") == "true"
+        self.environ = environ
+        self.test_build = environ.get("E2E_TEST_BUILD") == "true"
         host = application.host_side
         self.database = Database(paths.database)
         self.settings = SettingsStore(
@@ -215,27 +204,12 @@ class Services:
         self.engines = Engines(environ)
         self.caller = Router(self.engines)
         self.advisor = self._advisor()
-        self.sources = PromptSources(database=self.database, host=host, paths=paths, test_build=self._test_build)
+        self.sources = PromptSources(database=self.database, host=host, paths=paths, test_build=self.test_build)
         self.planner = self._planner()
         self.autosave = Autosave(self.database)
         slots = StreamSlots()
         self.chat = self._chat(application, slots)
-        self.llm = LlmService(
-            caller=self.caller,
-            route=self.planner.route,
-            open_lane=application.open_lane,
-            settings=self.settings.load_enabled,
-            meter=self.meter,
-            slots=slots,
-        )
-        self.help = HelpChat(
-            engine=self.engines,
-            key=self._pro_key,
-            base=environ.get("SCALIX_HELP_URL") or HELP_BASE,
-            open_lane=application.open_lane,
-            spawn=application.spawn,
-        )
-        self.analytics = Analytics(self.ledger, self.prices, self._reference, self._analytics_enabled)
+        self.seldom = SeldomUsed(application, self, slots)
 
     def _advisor(self) -> ModelAdvisor:
         return ModelAdvisor(
@@ -274,7 +248,7 @@ class Services:
                 autosave=self.autosave,
                 chunk_mode=lambda: host.capabilities.chunks,
                 settings_now=self.settings.load,
-                test_build=self._test_build,
+                test_build=self.test_build,
             ),
             slots,
         )
@@ -282,12 +256,10 @@ class Services:
     def register(self, router: rpc_router.Router) -> None:
         """Announce every channel."""
         router.add(model_channels.LanguageModelHandlers(self.catalog).methods(), model_channels.SCALAR_PARAM)
-        router.add(LocalModelHandlers(lambda: self._environ).methods())
+        router.add(LocalModelHandlers(lambda: self.environ).methods())
         router.add(chat_channels.ChatHandlers(self.chat, self.planner.count_tokens).methods(), chat_channels.SCALARS)
-        router.add(account_channels.AccountHandlers(self.help, self._budget).methods(), account_channels.SCALARS)
-        router.add(llm_channels.LlmHandlers(self.llm).methods(), llm_channels.SCALARS)
-        router.add(UsageHandlers(self.meter, self.settings, self._health, self.analytics, self.advisor).methods())
         router.add(self.settings_handlers.methods())
+        self.seldom.register(router)
 
     async def features(self) -> dict[str, Any]:
         """The rollout switches as ``initialize`` reports them; ``disabled`` says who serves this user instead."""
@@ -314,8 +286,7 @@ class Services:
     async def cancel_all(self) -> None:
         """Stop every stream; each has said its last word when this returns."""
         await self.chat.cancel_all()
-        await self.llm.cancel_all()
-        await self.help.cancel_all()
+        await self.seldom.cancel_all()
 
     async def aclose(self) -> None:
         """Close connections, write down what was counted, then close the database."""
@@ -324,13 +295,14 @@ class Services:
         await self.database.aclose()
 
     async def _tidy(self) -> None:
-        if not self._environ.get("SCALIX_NO_MIGRATION"):
+        if not self.environ.get("SCALIX_NO_MIGRATION"):
             await self.settings_handlers.migrate_at_start()
         try:
             await self._close_interrupted_turns()
             await self.sources.clean_up()
         except StoreError as error:
             log.warning("unfinished turns were not looked at", code=error.code.value)
+        log.info("the start is over")
 
     async def _close_interrupted_turns(self) -> None:
         if not await self.database.read(has_unfinished):
@@ -343,24 +315,6 @@ class Services:
         if chats:
             log.warning("turns of a process that died are marked interrupted", chats=chats)
 
-    async def _health(self, probing: bool) -> HealthResult:
-        result = await provider_health(self.ledger, self.caller.breaker.health())
-        if not probing:
-            return result
-        probes = await probe_all(self.settings, self.catalog, self.environment, self.engines.http.get)
-        return msgspec.structs.replace(result, probes=probes)
-
-    async def _analytics_enabled(self) -> bool:
-        return (await self.settings.switches()).enhanced_analytics
-
-    async def _reference(self) -> Reference:
-        """What savings are measured against: the selected model, and every other one that could be asked."""
-        selected = (await self.settings.load()).selected_model
-        return Reference(
-            selected=None if selected.provider == "auto" else (selected.provider, selected.name),
-            keyed=tuple((each.provider, each.name) for each in await self.advisor.options(local=False)),
-        )
-
     async def _local_models(self) -> list[LocalModel]:
         """What Ollama and LM Studio have; nothing of one that does not run."""
         found: list[LocalModel] = []
@@ -372,24 +326,12 @@ class Services:
                 return
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ask, lambda: list_ollama(ollama_base(self._environ)))
-            tasks.start_soon(ask, lambda: list_lmstudio(lmstudio_base(self._environ)))
+            tasks.start_soon(ask, lambda: list_ollama(ollama_base(self.environ)))
+            tasks.start_soon(ask, lambda: list_lmstudio(lmstudio_base(self.environ)))
         return sorted(found, key=lambda model: (model.provider, model.model_name))
 
     async def _prompt_tokens(self, chat_id: int, prompt: str) -> int:
         return (await self.planner.count_tokens(ChatCountTokensParams(chat_id, prompt))).total_tokens
-
-    async def _pro_key(self) -> SecretText | None:
-        return (await self.settings.load()).pro_api_key
-
-    async def _budget(self) -> UserBudget | None:
-        return await budget_or_none(
-            self.engines.http.get,
-            base=self.environment.get("SCALIX_API_URL") or USER_SERVICE,
-            key=await self._pro_key(),
-            environ=self.environment,
-            test_build=self._test_build,
-        )
 
 
 def _check_paths(given: Paths) -> None:

@@ -234,16 +234,17 @@ def _read(path: Path | None) -> tuple[_Data, str | None]:
         log.warning("no price data: costs are unknown", reason=str(error))
         return _Data(), None
     places: dict[str, slice] = {}
-    end = 0
-    for name, entry in entries.items():
+    begin = len(content)
+    while entries:  # emptied on the way, so that what is kept takes the place of what is not
+        name, entry = entries.popitem()
         if _is_wanted(name, entry):
             text = bytes(entry)
-            if (begin := content.find(text, end)) < 0:  # not in the order of the file: a name that is there twice
+            if (begin := content.rfind(text, 0, begin)) < 0:  # out of order: a name that is there twice
                 begin = content.find(text)
-            end = begin + len(text)
-            copied = name.encode().decode()  # the name itself keeps the memory around it from being used again
-            places[copied] = slice(begin, end)
-            places.setdefault(name.lower(), places[name])
+            copied = name.encode().decode()  # the name itself would hold the memory around it
+            places[copied] = slice(begin, begin + len(text))
+    for name in reversed([*places]):
+        places.setdefault(name.lower(), places[name])
     version = _version(path, content) if path is not None and places else None
     _let_go(content)
     return _Data(content, places), version

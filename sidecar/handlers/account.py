@@ -12,7 +12,6 @@ from sidecar.errors import InvalidParams
 from sidecar.handlers.params import convert
 from sidecar.rpc.router import Handler
 
-SCALARS: Final = {"help:chat:cancel": "sessionId"}
 _MISSING: Final = "Missing sessionId or message"
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from protocol.llm import LlmCancelParams, LlmStreamParams, LlmStreamResult
 from sidecar.handlers.params import convert
 from sidecar.llm.service import LlmService
 from sidecar.rpc.router import Handler
-
-SCALARS: Final = {"llm:cancel": "callId"}
 
 
 class LlmHandlers:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from protocol.language_models import LocalModel
-from protocol.usage import RecommendParams, RecommendResult
 from sidecar.catalog.catalog import Catalog
 from sidecar.catalog.prices import PriceList
 from sidecar.engines.base import Target
@@ -33,6 +32,9 @@ from sidecar.routing.track_record import Evidence, Observation, TrackRecord
 from sidecar.secret import SecretText
 from sidecar.settings.store import SettingsStore
 from sidecar.store.ledger import Ledger, LedgerEntry, recent_entries
+
+if TYPE_CHECKING:
+    from protocol.usage import RecommendParams, RecommendResult
 
 HISTORY_MS: Final = 14 * 86_400_000
 HISTORY_ENTRIES: Final = 2_000

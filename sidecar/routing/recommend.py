@@ -29,13 +29,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from protocol.usage import Candidate, ModelSelection, RecommendResult
 from sidecar.routing.resolve import AUTO_ORDER
 from sidecar.routing.track_record import Evidence
+
+if TYPE_CHECKING:
+    from protocol.usage import RecommendResult
 
 FIRST: Final = 0.05
 PER_PLACE: Final = 0.8
@@ -221,6 +223,8 @@ def usd_per_million(option: ModelOption) -> float | None:
 
 def recommendation(ranked: Sequence[Ranked], needs: Needs) -> RecommendResult:
     """The answer to ``models:recommend``."""
+    from protocol.usage import Candidate, ModelSelection, RecommendResult  # no chat needs them
+
     names = [f"{each.option.provider}/{each.option.name}" for each in ranked]
     return RecommendResult(
         model_selection=ModelSelection(

@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -38,6 +39,10 @@ LAST_CHANCE_MS: Final = 1_000
 
 GROUP: Final = 32
 """Writes that share a transaction when they wait together (64 streams begin at once, all save every 150 ms)."""
+
+CACHE_KIB: Final = 256
+"""Pages that each connection keeps. SQLite's own 2 MB fill up over the first thousands of chats and are never given
+back, and what is not among them comes from the system's cache."""
 
 NEWEST_KNOWN_SCHEMA: Final = 1_755_545_060_076
 """``MAX(created_at)`` of the app's newest migration this build knows (0011_light_zeigeist)."""
@@ -154,6 +159,7 @@ class Worker(threading.Thread):
         self._identity: tuple[int, int] | None = None
         self._wait_ms = busy_timeout_ms
         self._locked = False
+        self._caches_more = True
         self._kept: list[Job[Any]] = []
         self._owed_to: tuple[int, int] | None = None
         """The file that what is owed belongs to: in another one its row ids mean something else."""
@@ -232,6 +238,7 @@ class Worker(threading.Thread):
             value = job.work(connection)
             self._roll_back()
             job.settle(value)
+            self._limit_cache(connection)
 
     def _write(self, connection: sqlite3.Connection, jobs: list[Job[Any]]) -> None:
         """Everything that waits in one transaction: what costs is the commit, not the statements.
@@ -273,6 +280,7 @@ class Worker(threading.Thread):
             self._close()
         for job, value in written:
             job.settle(value)
+        self._limit_cache(connection)
 
     def _give_up(self, failure: Exception, jobs: list[Job[Any]]) -> None:
         """No transaction could be begun: whoever can still wait for the lock is kept for the next attempt."""
@@ -324,7 +332,15 @@ class Worker(threading.Thread):
             raise
         self._connection = connection
         self._identity = identity
+        self._caches_more = True
         return connection
+
+    def _limit_cache(self, connection: sqlite3.Connection) -> None:
+        """Called when a job is done: the statement wants the schema, and nobody is to wait for a lock because of it."""
+        if self._caches_more and self._connection is connection:
+            self._caches_more = False
+            with suppress(sqlite3.OperationalError):
+                connection.execute(f"PRAGMA cache_size = -{CACHE_KIB:d}")
 
     def _close(self) -> None:
         if self._connection is not None:

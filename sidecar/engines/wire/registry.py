@@ -1,25 +1,32 @@
-"""Which decoder reads which dialect."""
+"""Which decoder reads which dialect; a dialect that nobody speaks is not imported."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sidecar.engines.base import Decoder, Dialect
-from sidecar.engines.wire.anthropic import AnthropicDecoder
-from sidecar.engines.wire.cohere import CohereDecoder
-from sidecar.engines.wire.google import GoogleDecoder
-from sidecar.engines.wire.openai_chat import OpenAIChatDecoder
-from sidecar.engines.wire.openai_responses import OpenAIResponsesDecoder
-
-_DECODERS: dict[Dialect, Callable[[], Decoder]] = {
-    "openai-chat": OpenAIChatDecoder,
-    "openai-responses": OpenAIResponsesDecoder,
-    "anthropic": AnthropicDecoder,
-    "google": GoogleDecoder,
-    "cohere": CohereDecoder,
-}
 
 
 def decoder_for(dialect: Dialect) -> Decoder:
     """A new decoder for one answer in ``dialect``. Raises ``KeyError`` for ``litellm``, which has none."""
-    return _DECODERS[dialect]()
+    match dialect:
+        case "openai-chat":
+            from sidecar.engines.wire.openai_chat import OpenAIChatDecoder
+
+            return OpenAIChatDecoder()
+        case "openai-responses":
+            from sidecar.engines.wire.openai_responses import OpenAIResponsesDecoder
+
+            return OpenAIResponsesDecoder()
+        case "anthropic":
+            from sidecar.engines.wire.anthropic import AnthropicDecoder
+
+            return AnthropicDecoder()
+        case "google":
+            from sidecar.engines.wire.google import GoogleDecoder
+
+            return GoogleDecoder()
+        case "cohere":
+            from sidecar.engines.wire.cohere import CohereDecoder
+
+            return CohereDecoder()
+        case "litellm":
+            raise KeyError(dialect)
