@@ -91,7 +91,7 @@ PROBE = textwrap.dedent(
 
     def report(self):
         heavy = {"litellm", "aiohttp", "pydantic", "rich", "typer", "openai", "tiktoken", "argparse"}
-        heavy |= {"sidecar.llm", "sidecar.account", "sidecar.analytics", "protocol.llm", "protocol.usage"}  # seldom used
+        heavy |= {"sidecar.llm", "sidecar.account", "sidecar.analytics", "protocol.llm", "protocol.usage"}  # seldom
         print("loaded at the first answer:", sorted(heavy & set(sys.modules)), file=sys.stderr, flush=True)
 
     Application._start_background = report
