@@ -242,8 +242,10 @@ class TierLimiter:
         """Today's figures as far as this process knows them: exact right after something was written."""
         now = int(self._clock())
         tally = self._in_memory(now)
-        limit = self._limits.of(tier)[0] if metered and enforced else None
-        remaining = None if limit is None else max(0, limit - tally.paid_requests)
+        requests, tokens = self._limits.of(tier) if metered and enforced else (None, None)
+        remaining = None if requests is None else max(0, requests - tally.paid_requests)
+        if tokens is not None and tally.paid_tokens >= tokens:
+            remaining = 0  # the next one is refused
         return Usage(tally.requests, tally.tokens, remaining, _iso((day_of(now) + 1) * DAY_S))
 
     # --- settling --------------------------------------------------------------------------------------------------

@@ -82,6 +82,8 @@ async def test_the_days_tokens_are_limited_too(path: Path) -> None:
     async with limiter(path, Now()) as tiers:
         await settled(tiers, await tiers.reserve("free", PAID), 1000)
         assert "all the tokens of today's free plan" in (await refused(tiers)).message
+        assert (await tiers.snapshot("free", metered=True)).remaining_requests == 0
+        assert (await tiers.snapshot("free", metered=False)).remaining_requests is None
 
 
 async def test_a_call_that_came_to_nothing_gives_its_place_back(path: Path) -> None:
