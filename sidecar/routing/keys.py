@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from protocol.errors import ErrorCode
-from sidecar.errors import MissingApiKey, ProviderError, SecretLocked
+from sidecar.errors import MissingApiKey, ProviderError, SecretLocked, ValidationFailed
 from sidecar.redaction import register_secret
 from sidecar.routing.inputs import AUTO, Environment, ProviderInfo, RoutingSettings
 from sidecar.secret import SecretText
@@ -28,7 +28,7 @@ def find_key(provider: ProviderInfo, settings: RoutingSettings, environ: Environ
     """The key for direct calls: the settings' first, then the provider's environment variable; None without one.
 
     Raises ``SecretLocked`` when a key is stored but could not be decrypted and the environment has none, and
-    ``ProviderError`` (AUTHENTICATION_FAILED) for a key no header can carry.
+    ``ValidationFailed`` for a key no header can carry.
     """
     stored = settings.keys.get(provider.id)
     text = stored.reveal().strip() if stored is not None else ""
@@ -57,10 +57,9 @@ def checked_key(text: str, owner: str, provider_id: str) -> SecretText:
     """
     for index, letter in enumerate(text):
         if not "!" <= letter <= "~":
-            raise ProviderError(
+            raise ValidationFailed(
                 f"{owner} API key contains an invalid character at index {index} (U+{ord(letter):04X}). "
                 "Paste only the raw API key, without spaces, line breaks or other text around it.",
-                code=ErrorCode.AUTHENTICATION_FAILED,
                 provider=provider_id,
             )
     key = SecretText(text)

@@ -60,8 +60,8 @@ def find_route(
     """Every endpoint that may answer for ``choice``, the chosen one first.
 
     ``files`` goes into the body of engine requests only. Raises ``NotFound`` (no such provider), ``MissingApiKey``,
-    ``SecretLocked``, ``ValidationFailed`` (a base URL) and ``ProviderError`` (a malformed key), always about what the
-    user chose: a fallback that cannot be used is left out.
+    ``SecretLocked``, ``ValidationFailed`` (a base URL, a key no header can carry) and ``ProviderError`` (a key that is
+    not Scalix's), always about what the user chose: a fallback that cannot be used is left out.
     """
     return _Resolver(settings, catalog, environ, files).route(choice)
 

@@ -141,7 +141,7 @@ def test_a_key_no_header_can_carry_is_refused_before_any_request(key: str, index
         assert error.message.startswith(
             f"OpenAI API key contains an invalid character at index {index} ({point}). Paste only the raw API key"
         )
-        assert error.code is ErrorCode.AUTHENTICATION_FAILED
+        assert error.code is ErrorCode.VALIDATION
         assert key not in error.message
 
 
