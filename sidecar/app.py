@@ -32,7 +32,6 @@ from sidecar.catalog.catalog import Catalog
 from sidecar.catalog.local import list_lmstudio, list_ollama, lmstudio_base, ollama_base
 from sidecar.catalog.prices import PriceList
 from sidecar.chat.autosave import Autosave
-from sidecar.chat.events import Render, StreamLane
 from sidecar.chat.parts import ChatParts
 from sidecar.chat.planner import TurnPlanner
 from sidecar.chat.service import ChatService
@@ -46,6 +45,7 @@ from sidecar.handlers.local_models import LocalModelHandlers
 from sidecar.handlers.params import convert
 from sidecar.handlers.settings import SettingsHandlers
 from sidecar.host_side import HostSide
+from sidecar.lanes import Render, StreamLane
 from sidecar.lifecycle import process_alive
 from sidecar.paths import AppPaths, app_paths
 from sidecar.routing.advisor import ModelAdvisor
@@ -113,7 +113,7 @@ class Application:
         self._tasks: anyio.abc.TaskGroup | None = None
         self._services: Services | None = None
 
-    async def run_background(self, tasks: anyio.abc.TaskGroup) -> None:
+    def take_tasks(self, tasks: anyio.abc.TaskGroup) -> None:
         """Take the task group that background work runs in."""
         self._tasks = tasks
 
@@ -255,7 +255,7 @@ class Services:
 
     def register(self, router: rpc_router.Router) -> None:
         """Announce every channel."""
-        router.add(model_channels.LanguageModelHandlers(self.catalog).methods(), model_channels.SCALAR_PARAM)
+        router.add(model_channels.LanguageModelHandlers(self.catalog).methods(), model_channels.SCALARS)
         router.add(LocalModelHandlers(lambda: self.environ).methods())
         router.add(chat_channels.ChatHandlers(self.chat, self.planner.count_tokens).methods(), chat_channels.SCALARS)
         router.add(self.settings_handlers.methods())

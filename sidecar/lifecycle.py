@@ -26,7 +26,6 @@ FINISH_S: Final = 1.0
 PARENT_POLL_S: Final = 1.0
 LARGEST_PID: Final = 2**32 - 1 if sys.platform == "win32" else 2**31 - 1
 
-
 _until_exit = ExitStack()
 """Holds the signal handlers after the first signal; never closed."""
 
@@ -38,8 +37,8 @@ class Service(Protocol):
     outbox: Outbox
     host: HostLink
 
-    async def run_background(self, tasks: anyio.abc.TaskGroup) -> None:
-        """Keep the service's own long-lived tasks going."""
+    def take_tasks(self, tasks: anyio.abc.TaskGroup) -> None:
+        """Take the task group that the service's own work runs in, as long as the host is there."""
         ...
 
     async def aclose(self) -> None:
@@ -83,11 +82,11 @@ async def serve(
     code = 0
     try:
         async with anyio.create_task_group() as tasks:
+            service.take_tasks(tasks)
             for job in (read, write, exit_notification):
                 tasks.start_soon(job)
             for ending in endings:
                 tasks.start_soon(watch, ending)
-            tasks.start_soon(service.run_background, tasks)
             await ended.wait()
             if dispatcher.exit_requested.is_set() and not dispatcher.was_shut_down:
                 code = 1

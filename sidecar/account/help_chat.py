@@ -17,6 +17,7 @@ import structlog
 from protocol.help import HelpChatAnswer, HelpChunk, HelpEnd, HelpError
 from sidecar.engines.base import Engine, Message, ModelCall, Target, TextDelta
 from sidecar.errors import MissingApiKey, SidecarError, ValidationFailed
+from sidecar.lanes import OpenLane
 from sidecar.secret import SecretText
 
 HELP_BASE: Final = "https://helpchat.scalix.world/v1"
@@ -40,7 +41,7 @@ class HelpChat:
         engine: Engine,
         key: Callable[[], Awaitable[SecretText | None]],
         base: str,
-        open_lane: Callable[[str, Callable[[int], Any], float], Any],
+        open_lane: OpenLane,
         spawn: Callable[[Callable[[], Coroutine[Any, Any, None]]], None],
     ) -> None:
         self._engine = engine
@@ -135,7 +136,7 @@ class HelpChat:
 class _Answer:
     """One answer on its way to the window."""
 
-    def __init__(self, session_id: str, open_lane: Callable[[str, Callable[[int], Any], float], Any]) -> None:
+    def __init__(self, session_id: str, open_lane: OpenLane) -> None:
         self.session_id = session_id
         self.scope = anyio.CancelScope()
         self.done = anyio.Event()

@@ -40,7 +40,7 @@ OnRemoved = Callable[[str, str | None], Awaitable[None]]
 OnRenamed = Callable[[str, str, str], Awaitable[None]]
 """``(provider_id, api_name_before, api_name_after)`` after a model was renamed."""
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger("sidecar.catalog")
 
 
 class CustomRows(msgspec.Struct, frozen=True):
@@ -149,7 +149,7 @@ class Catalog:
         """
         removed = await self._database.write(lambda connection: changes.delete_model(connection, provider_id, api_name))
         if removed.rows == 0:
-            _log.warning("no custom model to delete", provider=provider_id, model=api_name)
+            log.warning("no custom model to delete", provider=provider_id, model=api_name)
             return
         await self._tell_removed(provider_id, api_name)
 
@@ -183,7 +183,7 @@ class Catalog:
         except (SidecarError, sqlite3.Error) as error:
             failure = error
         if self._database.path.exists():
-            _log.warning("custom models are not listed", reason=str(failure))
+            log.warning("custom models are not listed", reason=str(failure))
         return CustomRows([], [], failure)
 
 
@@ -198,7 +198,7 @@ async def _notify(hook: Awaitable[None]) -> None:
         with anyio.CancelScope(shield=True):
             await hook
     except SidecarError as error:
-        _log.warning("the selected model could not be repaired", code=error.code.value, reason=error.message)
+        log.warning("the selected model could not be repaired", code=error.code.value, reason=error.message)
 
 
 @contextmanager

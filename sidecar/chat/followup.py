@@ -39,14 +39,8 @@ async def continue_unclosed_write(plan: Plan, answer: AnswerText, call: CallForT
         partial = answer.value
         if not has_unclosed_write(partial):
             return
-        trimmer = OverlapTrimmer(partial)
-        messages = (
-            *plan.messages,
-            Message.of("assistant", strip_thinking(partial)),
-            Message.of("user", CONTINUE_PROMPT),
-        )
-        await call(messages, lambda delta, trimmer=trimmer: answer.text(trimmer.feed(delta)))  # type: ignore[misc]
-        answer.text(trimmer.finish())
+        asked = (Message.of("assistant", strip_thinking(partial)), Message.of("user", CONTINUE_PROMPT))
+        await _go_on((*plan.messages, *asked), answer, call)
 
 
 async def continue_interrupted(plan: Plan, answer: AnswerText, call: CallForText, error: ProviderError) -> None:
@@ -62,17 +56,21 @@ async def continue_interrupted(plan: Plan, answer: AnswerText, call: CallForText
         said = strip_thinking(partial)
         if not last.retryable:
             break
-        trimmer = OverlapTrimmer(partial)
         asked = (Message.of("assistant", said), Message.of("user", GO_ON_PROMPT)) if said else ()
-        messages = (*plan.messages, *asked)
         try:
-            await call(messages, lambda delta, trimmer=trimmer: answer.text(trimmer.feed(delta)))  # type: ignore[misc]
+            await _go_on((*plan.messages, *asked), answer, call)
         except ProviderError as failure:
             last = failure  # what is held back so far only repeats the answer: the next try will say more
             continue
-        answer.text(trimmer.finish())
         return
     raise last
+
+
+async def _go_on(messages: tuple[Message, ...], answer: AnswerText, call: CallForText) -> None:
+    """One more call whose text is joined to the answer without what it repeats of it."""
+    trimmer = OverlapTrimmer(answer.value)
+    await call(messages, lambda delta: answer.text(trimmer.feed(delta)))
+    answer.text(trimmer.finish())
 
 
 async def auto_fix(

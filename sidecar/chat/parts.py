@@ -10,9 +10,10 @@ import msgspec
 from protocol.chat import ChatStreamParams, ModelRef
 from sidecar.chat.attachments import StoredAttachment
 from sidecar.chat.autosave import Autosave
-from sidecar.chat.events import Notify, OpenLane
+from sidecar.chat.history import DEFAULT_MAX_TURNS
 from sidecar.chat.outcome import ContextWork
 from sidecar.engines.base import Message, Target
+from sidecar.lanes import Notify, OpenLane
 from sidecar.routing.catalog_view import CatalogSnapshot
 from sidecar.routing.meter import Meter
 from sidecar.routing.runner import Router
@@ -29,7 +30,7 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True):
     auto_approve: bool = False
     auto_fix: bool = False
     continue_interrupted: bool = False
-    max_turns: int = 3
+    max_turns: int = DEFAULT_MAX_TURNS
 
     @classmethod
     def of(cls, settings: AppSettings) -> ChatSettings:
@@ -40,7 +41,7 @@ class ChatSettings(msgspec.Struct, frozen=True, kw_only=True):
             auto_approve=settings.auto_approve_changes,
             auto_fix=settings.enable_auto_fix_problems,
             continue_interrupted=settings.continue_interrupted,
-            max_turns=3 if turns is None else int(turns),
+            max_turns=DEFAULT_MAX_TURNS if turns is None else int(turns),
         )
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from protocol.chat import ChatCountTokensParams, ChatStreamParams, MessageRow, ModelRef, TokenCounts
 from sidecar.catalog.catalog import Catalog, CustomRows, read_custom_rows
-from sidecar.chat.context import Codebase, ContextFile, VirtualFiles, fits
+from sidecar.chat.context import Codebase, VirtualFiles, fits
 from sidecar.chat.outcome import ContextWork
 from sidecar.chat.parts import ChatSettings, Plan, PreparedPrompt, TurnStart
 from sidecar.chat.prompt import (
@@ -29,10 +29,9 @@ from sidecar.chat.text.tags import delete_tags, rename_tags, write_tags
 from sidecar.chat.turn import chat_not_found
 from sidecar.engines.base import DEFAULT_CONTEXT_WINDOW, Target
 from sidecar.errors import MissingApiKey, SidecarError
-from sidecar.routing import inputs as routing_inputs
 from sidecar.routing.catalog_view import CatalogSnapshot, catalog_snapshot
 from sidecar.routing.from_settings import routing_settings, selected_choice
-from sidecar.routing.inputs import AUTO, Environment, ModelChoice
+from sidecar.routing.inputs import AUTO, ContextFile, Environment, ModelChoice
 from sidecar.routing.resolve import Route, engine_enabled, find_route
 from sidecar.settings.store import SettingsStore
 from sidecar.settings.values import AppSettings
@@ -196,8 +195,7 @@ class TurnPlanner:
         files: Sequence[ContextFile] = (),
     ) -> Route:
         wanted = routing_settings(settings, ask_mode=settings.selected_chat_mode == "ask")
-        sent = [routing_inputs.ContextFile(file.path, file.content, file.force) for file in files]
-        route = find_route(choice, wanted, catalog, self._environment, files=sent)
+        route = find_route(choice, wanted, catalog, self._environment, files=files)
         if choice.provider != AUTO:
             return route
         return msgspec.structs.replace(route, targets=tuple(self._in_order(route.targets)))

@@ -19,7 +19,6 @@ from sidecar.chat.attachments import AttachmentStore
 from sidecar.chat.context import (
     AiRules,
     Codebase,
-    ContextFile,
     ContextRule,
     FileCache,
     VirtualFiles,
@@ -51,6 +50,7 @@ from sidecar.chat.prompt import (
 from sidecar.chat.system_prompt import TEST_SUPABASE_CONTEXT, SupabaseState, system_prompt
 from sidecar.errors import SidecarError, StoreError, ValidationFailed
 from sidecar.paths import AppPaths
+from sidecar.routing.inputs import ContextFile
 from sidecar.settings.values import AppSettings
 from sidecar.store.chats import AppRow, ChatRecord, load_apps, load_messages, load_prompts
 from sidecar.store.database import Database

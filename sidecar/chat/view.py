@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from protocol.chat import ChunkMessages, ChunkPatch, MessageRow, ModelRef, StreamingPatch
-from sidecar.chat.events import OpenLane
 from sidecar.chat.text.answer import AnswerText
+from sidecar.lanes import OpenLane
 
 CHUNK: Final = "chat:response:chunk"
 PATCH_INTERVAL_S: Final = 0.008

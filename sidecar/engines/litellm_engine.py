@@ -20,7 +20,6 @@ from typing import Any, Final
 
 import anyio
 import anyio.to_thread
-import structlog
 
 from sidecar.certificates import read_certificates, system_ca_file
 from sidecar.engines.base import (
@@ -68,8 +67,6 @@ _IMPORTED_S: Final = 1.0
 
 _THREAD_SWITCH_S: Final = 0.001
 """While importing: the loop gets its turn this often (the default of 5 ms would show in a stream)."""
-
-log = structlog.get_logger("sidecar.engines")
 
 
 class LitellmLoader:

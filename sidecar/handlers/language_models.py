@@ -6,7 +6,6 @@ the second a validation error. Fields are checked in the app's order, so that th
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from protocol.language_models import (
@@ -20,10 +19,11 @@ from protocol.language_models import (
 )
 from sidecar.catalog.catalog import Catalog
 from sidecar.errors import InvalidParams, ValidationFailed
+from sidecar.rpc.router import Handler
 
 Params = dict[str, Any]
 
-SCALAR_PARAM: Final = {
+SCALARS: Final = {
     "get-language-models": "providerId",
     "delete-custom-language-model": "modelId",
     "delete-custom-language-model-provider": "providerId",
@@ -40,8 +40,8 @@ class LanguageModelHandlers:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
 
-    def methods(self) -> dict[str, Callable[[Params], Awaitable[Any]]]:
-        """Method name -> handler."""
+    def methods(self) -> dict[str, Handler]:
+        """By method name."""
         return {
             "get-language-model-providers": self.get_providers,
             "get-language-models": self.get_models,

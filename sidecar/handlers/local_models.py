@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from protocol.language_models import LocalModels
 from sidecar.catalog.local import list_lmstudio, list_ollama, lmstudio_base, ollama_base
+from sidecar.rpc.router import Handler
 
 
 class LocalModelHandlers:
@@ -16,8 +17,8 @@ class LocalModelHandlers:
     def __init__(self, environment: Callable[[], Mapping[str, str]] = lambda: os.environ) -> None:
         self._environment = environment
 
-    def methods(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[Any]]]:
-        """Method name -> handler."""
+    def methods(self) -> dict[str, Handler]:
+        """By method name."""
         return {
             "local-models:list-ollama": self.list_ollama,
             "local-models:list-lmstudio": self.list_lmstudio,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 from protocol.settings import Improvement, MigrateParams, MigrateResult, SettingsChange, SettingsMigrated
 from sidecar.errors import SettingsUnreadable, StoreError
 from sidecar.handlers.params import convert
+from sidecar.rpc.router import Handler
 from sidecar.settings.not_written import SettingsNotWritten
 from sidecar.settings.store import SettingsStore
 
@@ -24,8 +25,8 @@ class SettingsHandlers:
         self._store = store
         self._notify = notify
 
-    def methods(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[Any]]]:
-        """Method name -> handler."""
+    def methods(self) -> dict[str, Handler]:
+        """By method name."""
         return {
             "get-user-settings": self.get,
             "set-user-settings": self.set,

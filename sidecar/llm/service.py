@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import anyio
 import msgspec
-import structlog
 
 from protocol import llm as wire
 from protocol.chat import ModelRef
 from sidecar.engines.base import ModelCall, Target
 from sidecar.errors import Cancelled, Conflict, InvalidParams, SidecarError
+from sidecar.lanes import OpenLane
 from sidecar.llm import prompt as given
 from sidecar.llm.stream_parts import PartBuilder, wire_usage
 from sidecar.redaction import register_callers_headers
@@ -32,10 +32,6 @@ from sidecar.settings.values import AppSettings
 
 PART: Final = "llm:part"
 MAX_ID_CHARS: Final = 256
-
-log = structlog.get_logger("sidecar.llm")
-
-OpenLane = Callable[[str, Callable[[int], Any], float], Any]
 
 
 class LlmService:

@@ -26,8 +26,11 @@ class ModelChoice(msgspec.Struct, frozen=True):
     custom_model_id: int | None = None
 
 
-class ContextFile(msgspec.Struct, frozen=True):
-    """One file of the user's app, sent to the engine instead of a codebase prefix (app contract 9.1)."""
+class ContextFile(msgspec.Struct, frozen=True, gc=False):
+    """One file of the user's app, sent to the engine instead of a codebase prefix (app contract 9.1).
+
+    ``force``: the user wants it in, whatever is chosen.
+    """
 
     path: str
     content: str

@@ -99,7 +99,7 @@ def unusable_limits(environ: Environment) -> list[str]:
     ]
 
 
-class Usage(msgspec.Struct, frozen=True):
+class UsedToday(msgspec.Struct, frozen=True):
     """Today's figures (protocol page 5). ``remaining_requests`` None: nothing limits. ``resets_at`` is ISO 8601 UTC."""
 
     requests_today: int
@@ -227,7 +227,7 @@ class TierLimiter:
         self._pending[row.id] = row  # until something is written: the commit may fail
         return Reservation(self, row, warning)
 
-    async def snapshot(self, tier: Tier, *, metered: bool, enforced: bool = True) -> Usage:
+    async def snapshot(self, tier: Tier, *, metered: bool, enforced: bool = True) -> UsedToday:
         """Today's figures. ``metered``: the user's calls are paid by Scalix, so that a limit applies at all."""
         now = int(self._clock())
         pending = set(self._pending)
@@ -238,7 +238,7 @@ class TierLimiter:
             pass
         return self.latest(tier, metered=metered, enforced=enforced)
 
-    def latest(self, tier: Tier, *, metered: bool, enforced: bool = True) -> Usage:
+    def latest(self, tier: Tier, *, metered: bool, enforced: bool = True) -> UsedToday:
         """Today's figures as far as this process knows them: exact right after something was written."""
         now = int(self._clock())
         tally = self._in_memory(now)
@@ -246,7 +246,7 @@ class TierLimiter:
         remaining = None if requests is None else max(0, requests - tally.paid_requests)
         if tokens is not None and tally.paid_tokens >= tokens:
             remaining = 0  # the next one is refused
-        return Usage(tally.requests, tally.tokens, remaining, _iso((day_of(now) + 1) * DAY_S))
+        return UsedToday(tally.requests, tally.tokens, remaining, _iso((day_of(now) + 1) * DAY_S))
 
     # --- settling --------------------------------------------------------------------------------------------------
 

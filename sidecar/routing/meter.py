@@ -12,8 +12,7 @@ from protocol.chat import LimitsReport
 from sidecar.catalog.prices import PriceList
 from sidecar.engines.base import Target
 from sidecar.routing.inputs import Environment
-from sidecar.routing.limits import Reservation, Tier, TierLimiter, Unwritten
-from sidecar.routing.limits import Usage as Used
+from sidecar.routing.limits import Reservation, Tier, TierLimiter, Unwritten, UsedToday
 from sidecar.routing.recording import SettledCall, counted, entries_of
 from sidecar.settings.values import AppSettings
 from sidecar.store.ledger import Ledger
@@ -111,7 +110,7 @@ class Meter:
         metered = tier == "pro" or self._environment.get("LITE_LLM_BASE_URL") is not None
         return {"tier": tier, "metered": metered, "enforced": settings.features.rate_limiting}
 
-    def _today(self, settings: AppSettings, used: Used) -> Today:
+    def _today(self, settings: AppSettings, used: UsedToday) -> Today:
         tier = _tier(settings)
         return Today(
             limits=LimitsReport(used.requests_today, used.tokens_used, used.remaining_requests),

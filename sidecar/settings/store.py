@@ -55,7 +55,7 @@ LOCKED_PATIENCE_MS: Final = 1_000
 RETRY_AFTER_S: Final = 30.0
 """How long a database that did not take a change is left alone before the table is brought up to date again."""
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger("sidecar.settings")
 
 
 class SettingsStore:

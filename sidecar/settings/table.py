@@ -104,15 +104,8 @@ def write_table(
         row = rows[key] = Row(text, at, in_file.get(key))
         if row != old:
             changed.append((key, row.value, row.updated_at, row.file_value))
-    if (
-        table.token is not None
-        and not (gone or changed)
-        and (table.format, table.file_hash)
-        == (
-            format_version,
-            file_hash,
-        )
-    ):
+    agreed = (table.format, table.file_hash) == (format_version, file_hash)
+    if table.token is not None and agreed and not (gone or changed):
         return table
     connection.executemany("DELETE FROM sidecar_settings WHERE key = ?", gone)
     connection.executemany(

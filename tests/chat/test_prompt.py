@@ -9,7 +9,7 @@ import pytest
 
 from protocol.chat import SelectedComponent
 from sidecar.chat.attachments import StoredAttachment
-from sidecar.chat.context import Codebase, ContextFile
+from sidecar.chat.context import Codebase
 from sidecar.chat.history import HistoryRow, limit_history, model_messages
 from sidecar.chat.prompt import (
     MAX_PROMPT_CHARS,
@@ -41,6 +41,7 @@ from sidecar.chat.system_prompt import (
 from sidecar.engines.base import FilePart, Message, TextPart
 from sidecar.errors import InvalidParams
 from sidecar.lengths import estimate_tokens
+from sidecar.routing.inputs import ContextFile
 
 CODEBASE = Codebase(
     text='This is my codebase. <scalix-file path="a.ts">\n😀 code\n</scalix-file>\n\n',

@@ -12,7 +12,7 @@ import pytest
 
 from sidecar.catalog.catalog import Catalog
 from sidecar.errors import Conflict, InvalidParams, NotFound, SecretLocked, SidecarError, ValidationFailed
-from sidecar.handlers.language_models import SCALAR_PARAM, LanguageModelHandlers
+from sidecar.handlers.language_models import SCALARS, LanguageModelHandlers
 from sidecar.store.database import Database
 from tests import app_database
 
@@ -508,5 +508,5 @@ async def test_text_that_looks_like_sql_is_only_text(app: Channels) -> None:
 
 def test_bare_arguments_name_members_of_methods_there_are() -> None:
     methods = LanguageModelHandlers(Catalog(Database(Path("unused.db")))).methods()
-    assert SCALAR_PARAM["delete-custom-language-model"] == "modelId"
-    assert set(SCALAR_PARAM) <= set(methods)
+    assert SCALARS["delete-custom-language-model"] == "modelId"
+    assert set(SCALARS) <= set(methods)

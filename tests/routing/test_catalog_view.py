@@ -24,8 +24,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def catalog(path: Path) -> AsyncIterator[Catalog]:
-    database = Database(path, busy_timeout_ms=50)
-    yield Catalog(database, listing_wait_ms=50)
+    database = Database(path)
+    yield Catalog(database)
     await database.aclose()
 
 

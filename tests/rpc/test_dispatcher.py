@@ -30,10 +30,8 @@ class Service:
         self.outbox = Outbox(transport)
         self.host = HostLink(self.outbox)
         router = Router()
-        router.add(
-            {"echo": self.echo, "wait": self.wait, "conflict": self.conflict, "bug": self.bug, "ask": self.ask},
-            {"echo": "value"},
-        )
+        methods = (self.echo, self.wait, self.save, self.conflict, self.bug, self.ask)
+        router.add({method.__name__: method for method in methods}, {"echo": "value"})
         self.dispatcher = Dispatcher(
             self.outbox,
             self.host,
@@ -68,6 +66,12 @@ class Service:
             raise
         return "done"
 
+    async def save(self, params: dict[str, Any]) -> str:
+        """Its last word takes its time, as that of a stream does."""
+        with anyio.CancelScope(shield=True):
+            await self.let_go.wait()
+        return "saved"
+
     async def conflict(self, params: dict[str, Any]) -> None:
         raise Conflict("busy", extra={"chatId": 7})
 
@@ -77,8 +81,8 @@ class Service:
     async def ask(self, params: dict[str, Any]) -> Any:
         return await self.host.request("host:system-prompt", {"x": 1})
 
-    async def run_background(self, tasks: anyio.abc.TaskGroup) -> None:
-        return
+    def take_tasks(self, tasks: anyio.abc.TaskGroup) -> None:
+        """It has no work of its own."""
 
     async def aclose(self) -> None:
         self.closed = True
@@ -357,6 +361,23 @@ async def test_from_shutdown_on_nothing_is_begun_even_in_the_same_write() -> Non
             answers[answer["id"]] = answer.get("error", {}).get("code")
         assert answers == {1: -32800, 2: None, 3: -32600, 4: -32600, 5: None, 6: None}
         assert list(answers).index(1) < min(list(answers).index(2), list(answers).index(6))
+
+
+async def test_no_shutdown_stops_another_one() -> None:
+    async with connected() as wire:
+        await wire.opened()
+        wire.call(1, "save")
+        wire.call(2, "shutdown")
+        wire.call(3, "shutdown")
+        wire.call(4, "ping")
+        assert (await wire.next())["id"] == 4, "both wait for what is being saved"
+        wire.service.let_go.set()
+        answers = [await wire.next() for _ in range(3)]
+        assert answers[0]["id"] == 1
+        assert sorted(answers[1:], key=lambda answer: answer["id"]) == [
+            {"jsonrpc": "2.0", "id": 2, "result": None},
+            {"jsonrpc": "2.0", "id": 3, "result": None},
+        ]
 
 
 async def test_shutdown_and_exit_in_one_write_are_a_shutdown_and_an_exit() -> None:

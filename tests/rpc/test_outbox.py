@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from protocol.envelope import Result
-from sidecar.rpc.outbox import Outbox
+from sidecar.rpc.outbox import WRITE_BYTES, Outbox
 from sidecar.transport.base import TransportClosed
 
 pytestmark = pytest.mark.anyio
@@ -113,6 +113,94 @@ async def test_full_arrays_are_spaced_and_the_last_one_still_comes_before_the_en
         {"seq": 1, "new": 2},
         {"seq": 2},
     ]
+
+
+async def test_what_is_announced_comes_after_the_text_that_was_marked_before_it() -> None:
+    transport, counter = Gated(), Counter()
+    outbox = Outbox(transport)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.run)
+        lane = outbox.lane("chunk", counter.render, min_interval_s=3600)
+        for _ in range(2):
+            counter.new += 1
+            lane.mark()
+            await anyio.wait_all_tasks_blocked()
+        lane.announce("model:fallback", {"code": "TIMEOUT"})
+        await outbox.drained()
+        tasks.cancel_scope.cancel()
+    assert [(frame["method"], frame["params"]) for frame in transport.frames] == [
+        ("chunk", {"seq": 0, "new": 1}),
+        ("chunk", {"seq": 1, "new": 1}),
+        ("model:fallback", {"code": "TIMEOUT"}),
+    ]
+
+
+async def test_nothing_is_drained_while_a_mark_waits_for_its_interval() -> None:
+    transport, counter = Gated(), Counter()
+    outbox = Outbox(transport)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.run)
+        lane = outbox.lane("chunk", counter.render, min_interval_s=0.05)
+        with anyio.fail_after(5):
+            for _ in range(2):
+                counter.new += 1
+                lane.mark()
+                await outbox.drained()
+        tasks.cancel_scope.cancel()
+    assert [frame["params"]["new"] for frame in transport.frames] == [1, 1]
+
+
+async def test_a_mark_that_was_withdrawn_while_it_waited_sends_nothing() -> None:
+    transport, counter, other = Gated(), Counter(), Counter()
+    outbox = Outbox(transport)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.run)
+        lanes = [outbox.lane("chunk", each.render, min_interval_s=0.05) for each in (counter, other)]
+        with anyio.fail_after(5):
+            for withdrawn in (False, True):
+                for lane, each in zip(lanes, (counter, other), strict=True):
+                    each.new += 1
+                    lane.mark()
+                if withdrawn:
+                    lanes[0].withdraw()
+                await outbox.drained()
+        tasks.cancel_scope.cancel()
+    assert (counter.renders, other.renders) == (1, 2)
+
+
+async def test_a_mark_that_was_withdrawn_while_it_stood_in_the_queue_sends_nothing() -> None:
+    transport, counter = Gated(), Counter()
+    outbox = Outbox(transport)
+    counter.new = 1
+    lane = outbox.lane("chunk", counter.render)
+    outbox.message(Result(id=1, result=None))
+    lane.mark()
+    lane.withdraw()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.run)
+        await outbox.drained()
+        tasks.cancel_scope.cancel()
+    assert ([frame.get("id") for frame in transport.frames], counter.renders) == ([1], 0)
+
+
+async def test_many_frames_are_written_in_pieces_that_a_pipe_takes() -> None:
+    transport, sizes = Gated(), list[int]()
+    outbox = Outbox(transport)
+    send = transport.send
+
+    async def measured(data: bytes) -> None:
+        sizes.append(len(data))
+        await send(data)
+
+    transport.send = measured  # type: ignore[method-assign]
+    for identifier in range(500):
+        outbox.message(Result(id=identifier, result="x" * 1000))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.run)
+        await outbox.drained()
+        tasks.cancel_scope.cancel()
+    assert max(sizes) < WRITE_BYTES + 1100
+    assert len(sizes) < 10, "and many of them in one write"
 
 
 class Narrow(Gated):

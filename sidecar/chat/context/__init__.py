@@ -6,7 +6,7 @@ answer over it, ``codebase`` puts it together on a worker thread. ``paths`` guar
 
 from sidecar.chat.context.ai_rules import AiRules, read_ai_rules
 from sidecar.chat.context.cache import FileCache
-from sidecar.chat.context.codebase import Codebase, ContextFile, extract_codebase, provided_codebase
+from sidecar.chat.context.codebase import Codebase, extract_codebase, provided_codebase
 from sidecar.chat.context.components import (
     SelectedComponent,
     check_components,
@@ -24,7 +24,6 @@ from sidecar.chat.context.window import fits
 __all__ = [
     "AiRules",
     "Codebase",
-    "ContextFile",
     "ContextRule",
     "FileCache",
     "Limits",

@@ -34,17 +34,10 @@ from sidecar.chat.context.virtual import VirtualFiles
 from sidecar.chat.context.walk import Limits, Stopped, absolute, walk
 from sidecar.errors import ValidationFailed
 from sidecar.lengths import tokens_of, utf16_length
+from sidecar.routing.inputs import ContextFile
 
 _EXCLUDED = FileText.of(EXCLUDED)
 _UNREADABLE = FileText.of(UNREADABLE)
-
-
-class ContextFile(msgspec.Struct, frozen=True, gc=False):
-    """One file for the engine; its wire names are these. ``force``: the user wants it in, whatever is chosen."""
-
-    path: str
-    content: str
-    force: bool = False
 
 
 class Codebase(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,6 @@ import pytest
 
 from sidecar.chat.context import (
     Codebase,
-    ContextFile,
     ContextRule,
     FileCache,
     Limits,
@@ -28,6 +27,7 @@ from sidecar.chat.context.codebase import _Extraction
 from sidecar.chat.context.walk import Stopped
 from sidecar.chat.text.tags import RenameTag, WriteTag
 from sidecar.lengths import estimate_tokens
+from sidecar.routing.inputs import ContextFile
 
 pytestmark = pytest.mark.anyio
 

@@ -1,4 +1,7 @@
-"""What a chat stream needs of the outside: a way out for its notifications. The composition root injects it."""
+"""What a stream, a model call or the help chat needs of the outside: a way out for its notifications.
+
+The composition root injects it (``rpc.outbox``), so that none of them knows the wire.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,14 @@ class StreamLane(Protocol):
         """The text has changed; it is rendered when the host takes it."""
         ...
 
+    def withdraw(self) -> None:
+        """What was marked has been sent otherwise."""
+        ...
+
 
 Render = Callable[[int], Any]
+"""Builds the params of a coalesced notification for a ``seq``; None when there is nothing new to say."""
+
 OpenLane = Callable[[str, Render, float], StreamLane]
 """``(method, render, min_interval_s) -> lane`` whose coalesced notifications are ``method``."""
 
