@@ -49,6 +49,8 @@ class Snapshot:
     table: Table
     file: FileText
     problem: str | None = None
+    owed: bool = False
+    """The table has to be told of something that the file need not say any more."""
     values: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     typed: AppSettings | None = None
@@ -71,7 +73,7 @@ class Sides:
         """``known`` itself while neither side has changed, else both sides read and merged."""
         if known is not None and known.table.token == token_of(connection) and self._unchanged(known):
             return known
-        return self.read(read_table(connection))
+        return self.read(self._table(connection))
 
     def look_at_file(self, known: Snapshot | None, *, database: Path) -> Snapshot:
         """The same without a database that can be read.
@@ -98,13 +100,25 @@ class Sides:
         if file.unreadable:
             document = {key: row.value for key, row in table.rows.items()}
             return Snapshot(document, table, file, problem=self._kept(file))
-        return Snapshot(self._merged(table, file), table, file)
+        document = self._merged(table, file)
+        return Snapshot(document, table, file, owed=self._is_owed(document, table))
 
     def _merged(self, table: Table, file: FileText) -> Document:
         if file.document is None or self._unshared is NOTHING_UNSHARED:
             return merged(table.rows, file.document, file.changed_at)
         rows = self._unshared.rows(table.rows, file.document)
         return merged(rows, self._unshared.file(file.document), file.changed_at)
+
+    def _table(self, connection: sqlite3.Connection) -> Table:
+        table = read_table(connection)
+        unshared = self._unshared
+        if unshared is not NOTHING_UNSHARED and not unshared.is_owed_to(table, self.file.read().digest):
+            self._unshared = NOTHING_UNSHARED
+        return table
+
+    def _is_owed(self, document: Document, table: Table) -> bool:
+        rows = {key: row.value for key, row in table.rows.items()}
+        return self._unshared is not NOTHING_UNSHARED and table.adopted and document != rows
 
     def brought_together(self) -> None:
         """The transaction that made the table say what the file says is on the disk."""
@@ -135,7 +149,7 @@ class Sides:
 
         Raises what ``replace_file`` raises, and ``DatabaseTooNew``; then the caller rolls back.
         """
-        table = read_table(connection)
+        table = self._table(connection)
         snapshot = self.replace_file(table, edit, file_required)
         written = write_table(
             connection,
@@ -164,7 +178,7 @@ class Sides:
                 raise SettingsUnreadable(f"Failed to write settings: {before.problem}", path=str(self.file.path))
             document = in_schema_order(edit(before.document or _new_document()))
             if not before.file.unreadable and document == (before.file.document or {}):
-                self._unshared = self._unshared.after(before.document, document)
+                self._unshared = self._unshared.after(before.document, document, table.token)
                 return replace(before, document=document)
             try:
                 file = self.file.write(document, before.file)
@@ -174,7 +188,7 @@ class Sides:
                 if not required:
                     return replace(before, document=document)
                 raise not_written(self.file.path, error) from error
-            self._unshared = self._unshared.after(before.document, document)
+            self._unshared = self._unshared.after(before.document, document, table.token)
             return Snapshot(document, table, file)
         raise kept_busy(self.file.path)
 
@@ -189,8 +203,11 @@ class Sides:
         if file.exists and not file.unreadable:
             before = self._merged(remembered, file)
             written = self.replace_file(ABSENT, edit, True)
-            self._unshared = self._unshared.without(before.keys() - edit(dict(before)).keys())
-            return replace(written, document=self._merged(remembered, written.file), table=remembered)
+            self._unshared = replace(self._unshared, token=remembered.token).without(
+                before.keys() - edit(dict(before)).keys()
+            )
+            document = self._merged(remembered, written.file)
+            return replace(written, document=document, table=remembered, owed=self._is_owed(document, remembered))
         if busy is not None:
             raise busy
         return self.replace_file(remembered, edit, True)

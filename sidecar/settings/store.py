@@ -321,7 +321,7 @@ def _agreed(snapshot: Snapshot) -> bool:
     table = snapshot.table
     if not table.adopted or table.too_new or snapshot.file.unreadable:
         return True
-    return snapshot.file.digest == table.file_hash
+    return snapshot.file.digest == table.file_hash and not snapshot.owed
 
 
 def _opened(values: Mapping[str, Any], vault: Vault) -> dict[str, Any]:

@@ -152,6 +152,28 @@ async def test_what_the_app_drops_while_the_database_is_locked_is_not_lost(insta
     assert installation.in_file() == found
 
 
+async def test_a_file_that_is_again_as_both_sides_agreed_does_not_hide_what_was_changed(
+    installation: Installation,
+) -> None:
+    app = DesktopApp(installation.file, installation.host)
+    app.write({"thinkingBudget": "low"})
+    now = [0.0]
+    async with installation.store(busy_timeout_ms=20, clock=lambda: now[0]) as store:
+        await store.migrate()
+        await store.load()
+        agreed = installation.file.read_bytes()
+        with closing(sqlite3.connect(installation.path, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            await store.set({"autoFallback": True})
+            app.write({})
+            assert installation.file.read_bytes() == agreed
+            other.execute("ROLLBACK")
+        now[0] += RETRY_AFTER_S
+        assert (await store.load()).auto_fallback is True
+    assert installation.in_table()["autoFallback"] is True
+    assert installation.in_file()["autoFallback"] is True
+
+
 async def test_a_key_taken_out_while_the_database_is_locked_stays_out(installation: Installation) -> None:
     installation.write_file({**SETTINGS, "autoFallback": True})
     now = [0.0]

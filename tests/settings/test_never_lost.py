@@ -271,14 +271,23 @@ class Settings(RuleBasedStateMachine):
         if one.path[0] == other.path[0]:
             return
 
+        refused: list[Change] = []
+
+        async def its(sidecar: Sidecar, change: Change) -> None:
+            try:
+                await sidecar.change(change)
+            except DatabaseBusy:  # the other one took more than 20 ms, and there is no file to change instead
+                refused.append(change)
+
         async def both() -> None:
             async with anyio.create_task_group() as tasks:
                 for sidecar, change in zip(self.sidecars, changes, strict=True):
-                    tasks.start_soon(sidecar.change, change)
+                    tasks.start_soon(its, sidecar, change)
 
         self._runner.run(both())
-        self.must.set(one)
-        self.must.set(other)
+        for change in changes:
+            if change not in refused:
+                self.must.set(change)
 
     @rule(which=st.integers(0, 1), dies_at=st.none() | st.integers(0, 12))
     def migrate(self, which: int, dies_at: int | None) -> None:
