@@ -232,6 +232,14 @@ async def test_doctor_names_a_key_that_is_refused(tmp_path: Path) -> None:
     assert "The key of openai is refused: Incorrect API key provided" in done.stdout
 
 
+async def test_doctor_says_what_is_wrong_with_a_key_that_cannot_be_sent(tmp_path: Path) -> None:
+    create_app_database(tmp_path / "sqlite.db")
+    nobody = {"OLLAMA_HOST": "http://127.0.0.1:9", "LM_STUDIO_BASE_URL": "http://127.0.0.1:9"}
+    done = await command("doctor", "--user-data", str(tmp_path), OPENAI_API_KEY="pasted “key”", **nobody)
+    assert done.returncode == 1
+    assert "→ OpenAI API key contains an invalid character at index 6 (U+0020)." in done.stdout
+
+
 async def test_doctor_says_what_to_do_when_nothing_is_there(tmp_path: Path) -> None:
     done = await command("doctor", "--user-data", str(tmp_path / "nowhere"), OLLAMA_HOST="http://127.0.0.1:9")
     assert done.returncode == 1

@@ -178,8 +178,11 @@ def _advice(exists: bool, writable: bool, keys: dict[str, str], reached: list[Pr
     if any(each.reachable and each.code not in _REFUSED for each in reached):
         return advice
     locked = [each.provider for each in reached if each.code == ErrorCode.SECRET_LOCKED.value]
-    if refused := [each for each in reached if each.code in _REFUSED]:
+    refused = [each for each in reached if each.code in _REFUSED]
+    unusable = [each.message for each in reached if each.code == ErrorCode.VALIDATION.value and each.message]
+    if refused or unusable:
         advice += [f"The key of {each.provider} is refused: {each.message}" for each in refused]
+        advice += unusable
     elif locked:
         advice.append(f"The saved keys of {', '.join(locked)} can only be opened by the app: look there.")
     elif keys:

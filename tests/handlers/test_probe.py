@@ -85,7 +85,7 @@ async def test_what_scalix_serves_has_one_door(place: Installation) -> None:
 
 async def test_a_key_that_no_header_can_carry_is_told_and_not_sent(place: Installation) -> None:
     found = await probed(place, {"OPENAI_API_KEY": "pasted “key”"})
-    assert (found["openai"]["reachable"], found["openai"]["code"]) == (False, "AUTHENTICATION_FAILED")
+    assert (found["openai"]["reachable"], found["openai"]["code"]) == (False, "VALIDATION")
     assert (found["openai"]["address"], found["openai"]["ms"]) == (None, None)
 
 
