@@ -119,7 +119,7 @@ class Farewell:
                 set_title_if_null(connection, turn.chat.id, summary)
             finish_turn(connection, stream_id, state)
 
-        def work(connection: sqlite3.Connection) -> Tally:
+        def work(connection: sqlite3.Connection) -> Tally | None:
             save(connection)
             return counted.write(connection)
 

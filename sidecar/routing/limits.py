@@ -62,6 +62,10 @@ _VARIABLES: Final = {
 """What replaces them: a number, or ``unlimited``."""
 _UNLIMITED: Final = frozenset({"unlimited", "none"})
 
+COUNT_EVERY_S: Final = 5
+"""How long today's figures go on by what this process adds to them, before other processes' calls are looked for.
+Where there is a limit they are looked for with every call."""
+
 CLEAN_UP_EVERY_S: Final = 3600
 """How often rows that count no more are deleted: that reads a week of them."""
 
@@ -145,16 +149,18 @@ class Unwritten(msgspec.Struct, frozen=True):
     rows: dict[str, LimitRow]
     dropped: frozenset[str]
     now: int
+    count: bool
+    """Whether to read today's figures anew: that reads all of today's rows."""
     clean_up: bool
 
-    def write(self, connection: sqlite3.Connection) -> Tally:
-        """On the writer's thread."""
-        tally = write_rows(connection, self.rows, self.now, self.dropped)
+    def write(self, connection: sqlite3.Connection) -> Tally | None:
+        """On the writer's thread. Today's figures, when they were counted."""
+        write_rows(connection, self.rows.values(), self.dropped)
         if self.clean_up:
             delete_old_rows(connection, self.now)
-        return tally
+        return stored_tally(connection, self.now) if self.count else None
 
-    def written(self, tally: Tally) -> None:
+    def written(self, tally: Tally | None) -> None:
         """On the event loop."""
         self.limiter._written(self.rows, self.now, tally)
         self.limiter._dropped -= self.dropped
@@ -175,6 +181,8 @@ class TierLimiter:
         """Ids of rows that are to be deleted: their calls came to nothing."""
         self._known: tuple[int, Tally] = (0, Tally())
         """The day and tally last read from the database."""
+        self._counted_at = 0
+        """When that was, in seconds since 1970."""
         self._cleaned_at: int | None = None
         """When old rows were last deleted, in seconds since 1970."""
 
@@ -213,7 +221,7 @@ class TierLimiter:
         try:
             stored, tally = await self._decided(work)
             if pending.keys() <= self._pending.keys():
-                self._known = (day_of(now), stored)
+                self._learn(now, stored)
         except StoreError as error:
             tally = self._in_memory(now)
             warning = f"Today's usage is counted until Scalix is closed only. {error.message}"
@@ -233,7 +241,7 @@ class TierLimiter:
         pending = set(self._pending)
         try:
             stored = await self._read(lambda connection: stored_tally(connection, now, pending))
-            self._known = (day_of(now), stored)
+            self._learn(now, stored)
         except StoreError:
             pass
         return self.latest(tier, metered=metered, enforced=enforced)
@@ -253,8 +261,12 @@ class TierLimiter:
     def unwritten(self) -> Unwritten:
         """What was settled since it was last written down."""
         now = int(self._clock())
+        rows = self._pending_now(now)
         clean_up = self._cleaned_at is None or abs(now - self._cleaned_at) >= CLEAN_UP_EVERY_S
-        return Unwritten(self, self._pending_now(now), frozenset(self._dropped), now, clean_up)
+        # A limited row may have been counted when its place was taken.
+        known = self._known[0] == day_of(now) and abs(now - self._counted_at) < COUNT_EVERY_S
+        count = not known or bool(self._dropped) or any(row.paid for row in rows.values())
+        return Unwritten(self, rows, frozenset(self._dropped), now, count, clean_up)
 
     async def flush(self) -> None:
         """Write down what was settled; kept in memory where the database cannot take it."""
@@ -277,16 +289,27 @@ class TierLimiter:
         self._pending = {key: row for key, row in self._pending.items() if row.day >= day_of(now) - KEPT_DAYS}
         return {key: row for key, row in self._pending.items() if row.settled or row.paid}
 
-    def _written(self, rows: dict[str, LimitRow], now: int, tally: Tally) -> None:
+    def _written(self, rows: dict[str, LimitRow], now: int, tally: Tally | None) -> None:
+        """``tally`` None: today's figures are what was known and ``rows``."""
+        if tally is None:
+            new = [row for key, row in rows.items() if self._pending.get(key) is row]
+            self._known = (day_of(now), plus(self._known_today(now), new, now))
+        else:
+            self._learn(now, tally)
         for key, row in rows.items():
             if self._pending.get(key) is row:
                 del self._pending[key]
-        self._known = (day_of(now), tally)
+
+    def _learn(self, now: int, stored: Tally) -> None:
+        self._known, self._counted_at = (day_of(now), stored), now
+
+    def _known_today(self, now: int) -> Tally:
+        day, known = self._known
+        return known if day == day_of(now) else Tally()
 
     def _in_memory(self, now: int) -> Tally:
         """The last known tally of today plus what is not written down yet."""
-        day, known = self._known
-        return plus(known if day == day_of(now) else Tally(), self._pending.values(), now)
+        return plus(self._known_today(now), self._pending.values(), now)
 
     # --- the database ----------------------------------------------------------------------------------------------
 

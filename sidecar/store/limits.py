@@ -6,7 +6,7 @@ Pure functions over a connection and values; the rules that use them are in ``ro
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
@@ -49,14 +49,11 @@ def create_limit_tables(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX IF NOT EXISTS sidecar_limits_day ON sidecar_limits (day)")
 
 
-def write_rows(
-    connection: sqlite3.Connection, rows: Mapping[str, LimitRow], now: int, dropped: Collection[str] = ()
-) -> Tally:
-    """Write down ``rows``, delete those ``dropped``, and count today's."""
+def write_rows(connection: sqlite3.Connection, rows: Iterable[LimitRow], dropped: Collection[str] = ()) -> None:
+    """Write down ``rows`` and delete those ``dropped``."""
     create_limit_tables(connection)
     connection.executemany("DELETE FROM sidecar_limits WHERE id = ?", [(identifier,) for identifier in dropped])
-    save_rows(connection, rows.values())
-    return stored_tally(connection, now)
+    save_rows(connection, rows)
 
 
 def delete_old_rows(connection: sqlite3.Connection, now: int) -> None:

@@ -216,6 +216,26 @@ async def test_a_reservation_from_the_future_expires_as_well(path: Path) -> None
         await tiers.reserve("free", PAID)
 
 
+async def test_calls_nobody_limits_are_counted_on_and_those_of_another_sidecar_are_seen_after_a_moment(
+    path: Path,
+) -> None:
+    now = Now()
+
+    async def figures(tiers: TierLimiter) -> tuple[int, int]:
+        await settled(tiers, await tiers.reserve("free", OWN), 10)
+        usage = tiers.latest("free", metered=False)
+        return usage.requests_today, usage.tokens_used
+
+    async with limiter(path, now) as one, limiter(path, now) as other:
+        assert [await figures(one) for _ in range(3)] == [(1, 10), (2, 20), (3, 30)]
+        assert await figures(other) == (4, 40)
+        assert await figures(one) == (4, 40), "the other's is not looked for with every call"
+        now.seconds += 5
+        assert await figures(one) == (6, 60)
+        now.seconds += 86_400
+        assert await figures(one) == (1, 10)
+
+
 async def test_rows_that_count_no_more_are_deleted_once_an_hour(path: Path) -> None:
     now = Now()
 
