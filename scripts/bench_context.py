@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import anyio
 
-from sidecar.chat.context import Codebase, ContextRule, FileCache, extract_codebase
+from sidecar.chat.context import Codebase, ContextRule, FileCache, begin_codebase
 from sidecar.server import THREAD_SWITCH_S
 
 GITIGNORE = """\
@@ -137,7 +137,7 @@ async def measure(folder: Path, flat: Path, rounds: int) -> dict[str, float]:
         medians[name] = statistics.median(times)
 
     def extract(cache: FileCache, app: Path = folder) -> Awaitable[Codebase]:
-        return extract_codebase(app, ContextRule(), smart_context=False, engine_files=False, cache=cache)
+        return begin_codebase(app, ContextRule(), smart_context=False, engine_files=False, cache=cache).value()
 
     def edit(index: int) -> None:
         edited.write_text(f"// edited {index}\n", encoding="utf-8")

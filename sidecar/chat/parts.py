@@ -10,12 +10,14 @@ import msgspec
 from protocol.chat import ChatStreamParams, ModelRef
 from sidecar.chat.attachments import StoredAttachment
 from sidecar.chat.autosave import Autosave
+from sidecar.chat.context import CodebaseReading
 from sidecar.chat.history import DEFAULT_MAX_TURNS
 from sidecar.chat.outcome import ContextWork
 from sidecar.engines.base import Message, Target
 from sidecar.lanes import Notify, OpenLane
 from sidecar.routing.catalog_view import CatalogSnapshot
 from sidecar.routing.meter import Meter
+from sidecar.routing.resolve import Route
 from sidecar.routing.runner import Router
 from sidecar.settings.values import AppSettings
 from sidecar.store.chats import AppRow, Turn
@@ -55,6 +57,22 @@ class TurnStart(msgspec.Struct, frozen=True):
     """Where the chat's messages are to be found."""
 
 
+class HeadStart(msgspec.Struct, frozen=True):
+    """What is known of a turn's call, or under way, while the turn is being written down. ``give_up`` in the end."""
+
+    model: ModelRef
+    """The first candidate; the user's choice when it cannot be resolved: what is wrong with it shows when it is
+    called."""
+    route: Route | None
+    """None when it could not be found: ``plan`` looks again, and says why."""
+    codebase: CodebaseReading | None
+
+    def give_up(self) -> None:
+        """Stop what is still under way."""
+        if self.codebase is not None:
+            self.codebase.give_up()
+
+
 class PreparedPrompt(msgspec.Struct, frozen=True, kw_only=True):
     """The user's message as it is stored, and notes about what could not be used."""
 
@@ -90,15 +108,17 @@ class Planner(Protocol):
         """Read what the turn starts from. Raises ``FeatureDisabled``, ``NotFound``, ``StoreError``."""
         ...
 
-    def effective_model(self, params: ChatStreamParams, start: TurnStart) -> ModelRef:
-        """The model the first chunk names. Never raises: what is wrong with it shows when it is called."""
-        ...
-
     async def prepare(self, params: ChatStreamParams, app: AppRow) -> PreparedPrompt:
         """Check and store the inputs of a turn. Raises ``InvalidParams``."""
         ...
 
-    async def plan(self, params: ChatStreamParams, prepared: PreparedPrompt, turn: Turn, start: TurnStart) -> Plan:
+    def begin(self, params: ChatStreamParams, prepared: PreparedPrompt, start: TurnStart) -> HeadStart:
+        """Begin what ``plan`` will need. Never raises."""
+        ...
+
+    async def plan(
+        self, params: ChatStreamParams, prepared: PreparedPrompt, turn: Turn, start: TurnStart, ahead: HeadStart
+    ) -> Plan:
         """Assemble the call. Raises ``SidecarError``."""
         ...
 

@@ -17,7 +17,7 @@ from protocol.chat import ChatCountTokensParams, ChatStreamParams, MessageRow, M
 from sidecar.catalog.catalog import Catalog, CustomRows, read_custom_rows
 from sidecar.chat.context import Codebase, VirtualFiles, fits
 from sidecar.chat.outcome import ContextWork
-from sidecar.chat.parts import ChatSettings, Plan, PreparedPrompt, TurnStart
+from sidecar.chat.parts import ChatSettings, HeadStart, Plan, PreparedPrompt, TurnStart
 from sidecar.chat.prompt import (
     PromptInputs,
     build_messages,
@@ -81,15 +81,6 @@ class TurnPlanner:
             raise chat_not_found(params.chat_id)
         return TurnStart(settings, CatalogSnapshot(custom), app, known)
 
-    def effective_model(self, params: ChatStreamParams, start: TurnStart) -> ModelRef:
-        """The first candidate; the user's choice when it cannot be resolved."""
-        choice = _choice(params.model, start.settings)
-        try:
-            target = self._route(choice, start.settings, start.catalog).targets[0]
-        except SidecarError:
-            return ModelRef(choice.provider, choice.name)
-        return ModelRef(target.provider, target.model)
-
     async def route(self, choice: ModelChoice, settings: AppSettings) -> Route:
         """The candidates for a single call, outside any chat. Raises what ``find_route`` raises."""
         return await self._patient_route(choice, settings, await catalog_snapshot(self._catalog))
@@ -100,7 +91,22 @@ class TurnPlanner:
 
     # --- the call ------------------------------------------------------------------------------------------------
 
-    async def plan(self, params: ChatStreamParams, prepared: PreparedPrompt, turn: Turn, start: TurnStart) -> Plan:
+    def begin(self, params: ChatStreamParams, prepared: PreparedPrompt, start: TurnStart) -> HeadStart:
+        """Begin to read the app's folder, and find the candidates. Never raises."""
+        choice, settings = _choice(params.model, start.settings), start.settings
+        codebase = None
+        if params.files is None:
+            engine = self._engine(choice, settings, start.catalog)
+            codebase = self._sources.begin_codebase(params.prompt, prepared, start.app, settings, engine=engine)
+        try:
+            route = self._route(choice, settings, start.catalog)
+        except SidecarError:
+            return HeadStart(ModelRef(choice.provider, choice.name), None, codebase)
+        return HeadStart(ModelRef(route.targets[0].provider, route.targets[0].model), route, codebase)
+
+    async def plan(
+        self, params: ChatStreamParams, prepared: PreparedPrompt, turn: Turn, start: TurnStart, ahead: HeadStart
+    ) -> Plan:
         """Assemble the call. Raises ``SidecarError`` when it cannot be made, before anything is sent."""
         settings, catalog = start.settings, start.catalog
         choice = _choice(params.model, settings)
@@ -111,10 +117,14 @@ class TurnPlanner:
             prepared=prepared,
             host_prompt=params.system_prompt,
             files=None if params.files is None else tuple(map(_provided, params.files)),
+            codebase=ahead.codebase,
         )
         gathered = await self._gather(draft, choice, settings, catalog)
         inputs = gathered.inputs
-        route = await self._patient_route(choice, settings, catalog, gathered.codebase.files if inputs.engine else ())
+        route = None if inputs.engine else ahead.route
+        if route is None:
+            files = gathered.codebase.files if inputs.engine else ()
+            route = await self._patient_route(choice, settings, catalog, files)
         # Before the messages are built: a prompt that is too long is never even joined.
         candidates = _fitting(route.targets, inputs, _window(choice, catalog))
         call = _Call(draft, choice, settings, catalog, inputs)
@@ -171,11 +181,13 @@ class TurnPlanner:
     async def _gather(
         self, draft: Draft, choice: ModelChoice, settings: AppSettings, catalog: CatalogSnapshot
     ) -> Gathered:
-        wanted = routing_settings(settings, ask_mode=settings.selected_chat_mode == "ask")
-        engine = engine_enabled(choice, wanted, catalog, self._environment)
-        return await self._sources.gather(draft, settings, engine=engine)
+        return await self._sources.gather(draft, settings, engine=self._engine(choice, settings, catalog))
 
     # --- where it goes -------------------------------------------------------------------------------------------
+
+    def _engine(self, choice: ModelChoice, settings: AppSettings, catalog: CatalogSnapshot) -> bool:
+        wanted = routing_settings(settings, ask_mode=settings.selected_chat_mode == "ask")
+        return engine_enabled(choice, wanted, catalog, self._environment)
 
     async def _patient_route(
         self, choice: ModelChoice, settings: AppSettings, catalog: CatalogSnapshot, files: Sequence[ContextFile] = ()

@@ -20,7 +20,7 @@ from sidecar.chat.farewell import Farewell
 from sidecar.chat.followup import auto_fix, continue_interrupted, continue_unclosed_write
 from sidecar.chat.marks import Marks
 from sidecar.chat.outcome import Ending, add_usage
-from sidecar.chat.parts import ChatParts, Plan, PreparedPrompt, TurnStart
+from sidecar.chat.parts import ChatParts, HeadStart, Plan, PreparedPrompt, TurnStart
 from sidecar.chat.registry import ActiveStream
 from sidecar.chat.text.answer import AnswerText
 from sidecar.chat.turn import Replayed, accept
@@ -65,6 +65,7 @@ class ChatSession:
         self._accepting: Writing[Turn | Replayed]
         self._turn: Turn
         self._prepared: PreparedPrompt
+        self._ahead: HeadStart
         self._view: StreamView
         self._ending: Ending
         self._farewell: Farewell
@@ -79,6 +80,12 @@ class ChatSession:
         accepted = await self._accept()
         if isinstance(accepted, Replayed):
             return accepted.chat_id
+        try:
+            return await self._stream()
+        finally:
+            self._ahead.give_up()
+
+    async def _stream(self) -> int | str:
         failure: SidecarError | None = None
         try:
             with self._active.cancellable() as answering:
@@ -117,7 +124,8 @@ class ChatSession:
         notification.
 
         What was written is known before it is on the disk. The model is asked in between, and the host hears of the
-        turn when the disk has it (``_open``): the first word does not wait for both, one after the other.
+        turn when the disk has it (``_open``): the first word does not wait for both, one after the other. Nor does it
+        wait for the app's folder: that is read while the turn is written.
         """
         params, parts = self._params, self._parts
         with anyio.CancelScope(shield=True):
@@ -131,8 +139,14 @@ class ChatSession:
                     message_ids=self._start.message_ids,
                 )
             )
-            turn = await self._accepting.value()
+            self._ahead = parts.planner.begin(params, prepared, self._start)
+            try:
+                turn = await self._accepting.value()
+            except SidecarError:
+                self._ahead.give_up()
+                raise
             if isinstance(turn, Replayed):
+                self._ahead.give_up()
                 await self._accepting.committed()
         if isinstance(turn, Replayed):
             return turn
@@ -148,7 +162,7 @@ class ChatSession:
             chat_id=turn.chat.id,
             stream_id=self._stream_id,
             message_id=turn.assistant_message_id,
-            model=self._parts.planner.effective_model(self._params, self._start),
+            model=self._ahead.model,
             context_window=DEFAULT_CONTEXT_WINDOW,
             limits=NOT_ASKED_YET,
             warnings=list(self._prepared.warnings),
@@ -213,7 +227,7 @@ class ChatSession:
             return
         if self._parts.host.offers("systemPrompt"):
             await self._opened.wait()  # the host hears of a turn before it is asked about it
-        plan = await self._parts.planner.plan(self._params, self._prepared, self._turn, self._start)
+        plan = await self._parts.planner.plan(self._params, self._prepared, self._turn, self._start, self._ahead)
         self._marks.mark("context")
         self._ending.engine, self._ending.context = plan.engine, plan.context
         self._ending.warnings.extend(plan.warnings)

@@ -19,12 +19,13 @@ from sidecar.chat.attachments import AttachmentStore
 from sidecar.chat.context import (
     AiRules,
     Codebase,
+    CodebaseReading,
     ContextRule,
     FileCache,
     VirtualFiles,
     app_directory,
+    begin_codebase,
     check_components,
-    extract_codebase,
     mentioned_apps,
     parse_context_rule,
     provided_codebase,
@@ -70,6 +71,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """``systemPrompt`` of the request."""
     files: tuple[ContextFile, ...] | None = None
     """``files`` of the request: then the app's folder is not read."""
+    codebase: CodebaseReading | None = None
+    """The app's folder, where it is being read already."""
 
 
 class Gathered(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,9 +157,12 @@ class PromptSources:
         apps = await self._mentioned(draft)
         # A summary is made from the other chat alone; the engine gets the files all the same.
         leave_out = summarise and not engine
-        codebase = await (
-            provided_codebase(()) if leave_out else self.codebase(draft, settings, engine=engine, with_rules=True)
-        )
+        if draft.codebase is not None:
+            codebase = await draft.codebase.value()
+        elif leave_out:
+            codebase = await provided_codebase(())
+        else:
+            codebase = await self.codebase(draft, settings, engine=engine, with_rules=True)
         notes: list[str] = []
         read = [(app.name, await self._other(app, settings, notes)) for app in apps]
         others = [(name, text) for name, text in read if text is not None]
@@ -197,11 +203,36 @@ class PromptSources:
         """
         if draft.files is not None:
             return await provided_codebase(draft.files, heading=CODEBASE_PREFIX, smart_context=_smart_context(settings))
-        paths = draft.prepared.component_paths
-        rule = ContextRule.only(paths) if paths else parse_context_rule(draft.chat.app.chat_context)
-        return await extract_codebase(
-            app_directory(draft.chat.app.path, apps_root=self._apps_root),
-            rule,
+        app, paths = draft.chat.app, draft.prepared.component_paths
+        return await self._begin(app, paths, settings, engine=engine, virtual=virtual, with_rules=with_rules).value()
+
+    def begin_codebase(
+        self, raw_prompt: str, prepared: PreparedPrompt, app: AppRow, settings: AppSettings, *, engine: bool
+    ) -> CodebaseReading | None:
+        """What ``gather`` will want of the app's folder, for ``Draft.codebase``; None where it may want something else.
+
+        Never raises: a folder that cannot be meant is ``gather``'s to tell.
+        """
+        if is_summarise(raw_prompt):
+            return None
+        try:
+            return self._begin(app, prepared.component_paths, settings, engine=engine, with_rules=True)
+        except ValidationFailed:
+            return None
+
+    def _begin(
+        self,
+        app: AppRow,
+        only: Sequence[str],
+        settings: AppSettings,
+        *,
+        engine: bool,
+        virtual: VirtualFiles | None = None,
+        with_rules: bool,
+    ) -> CodebaseReading:
+        return begin_codebase(
+            app_directory(app.path, apps_root=self._apps_root),
+            ContextRule.only(only) if only else parse_context_rule(app.chat_context),
             heading=CODEBASE_PREFIX,
             virtual=virtual,
             smart_context=_smart_context(settings),
@@ -232,14 +263,14 @@ class PromptSources:
         except ValidationFailed as error:
             notes.append(f"{app.name}: {error.message}")
             return None
-        codebase = await extract_codebase(
+        codebase = await begin_codebase(
             folder,
             parse_context_rule(app.chat_context),
             smart_context=_smart_context(settings),
             engine_files=False,
             cache=self._files,
             test_build=self._test_build,
-        )
+        ).value()
         notes.extend(f"{app.name}: {warning}" for warning in codebase.warnings)
         return codebase.text
 

@@ -6,7 +6,7 @@ answer over it, ``codebase`` puts it together on a worker thread. ``paths`` guar
 
 from sidecar.chat.context.ai_rules import AiRules, read_ai_rules
 from sidecar.chat.context.cache import FileCache
-from sidecar.chat.context.codebase import Codebase, extract_codebase, provided_codebase
+from sidecar.chat.context.codebase import Codebase, CodebaseReading, begin_codebase, provided_codebase
 from sidecar.chat.context.components import (
     SelectedComponent,
     check_components,
@@ -24,16 +24,17 @@ from sidecar.chat.context.window import fits
 __all__ = [
     "AiRules",
     "Codebase",
+    "CodebaseReading",
     "ContextRule",
     "FileCache",
     "Limits",
     "SelectedComponent",
     "VirtualFiles",
     "app_directory",
+    "begin_codebase",
     "check_components",
     "component_text",
     "confined",
-    "extract_codebase",
     "fits",
     "mentioned_apps",
     "parse_context_rule",

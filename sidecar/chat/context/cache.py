@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -59,8 +60,10 @@ class FileCache:
     """
 
     def __init__(self, max_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        self.readers = ThreadPoolExecutor(MAX_READERS, thread_name_prefix="folder")
+        """Threads that read whole folders: more of them only compete with the event loop for the interpreter."""
         self.limiter = anyio.CapacityLimiter(MAX_READERS)
-        """Reading threads at once: more of them only compete with the event loop for the interpreter."""
+        """Threads that read single files."""
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()

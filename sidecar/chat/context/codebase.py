@@ -1,10 +1,12 @@
 """An app's files as the model gets them: walk, choose, read, format (app contract 11).
 
 All of it runs on a worker thread, the final join of the text included, and stops with the task that waits for it.
+A turn begins it while it is being written down, and waits for it when it needs it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -56,7 +58,27 @@ class Codebase(msgspec.Struct, frozen=True, kw_only=True):
     """The folder's rules, where they were asked for."""
 
 
-async def extract_codebase(
+class CodebaseReading:
+    """A code base that is being read. Wait for its ``value`` once, or ``give_up``."""
+
+    def __init__(self, done: asyncio.Future[Codebase], stop: threading.Event) -> None:
+        self._done = done
+        self._stop = stop
+
+    async def value(self) -> Codebase:
+        """The code base. Whoever is cancelled in here stops the reading."""
+        try:
+            return await self._done
+        finally:
+            self._stop.set()
+
+    def give_up(self) -> None:
+        """Nobody wants it any more; does nothing to one that is there."""
+        self._stop.set()
+        self._done.cancel()
+
+
+def begin_codebase(
     app_dir: Path,
     rule: ContextRule,
     *,
@@ -68,8 +90,8 @@ async def extract_codebase(
     with_rules: bool = False,
     test_build: bool = False,
     limits: Limits | None = None,
-) -> Codebase:
-    """The code base in ``app_dir``, its text beginning with ``heading``.
+) -> CodebaseReading:
+    """Begin to read the code base in ``app_dir``, its text beginning with ``heading``.
 
     ``smart_context`` lets the rule's auto-includes count; ``engine_files`` gives ``files`` the engine's contents, in
     which boilerplate is not left out; ``with_rules`` reads AI_RULES.md on the same way, which saves a turn one trip to
@@ -87,16 +109,12 @@ async def extract_codebase(
         test_build=test_build,
         limits=limits or Limits(),
     )
-    try:
-        return await anyio.to_thread.run_sync(
-            extraction.run_with_rules if with_rules else extraction.run, abandon_on_cancel=True, limiter=cache.limiter
-        )
-    finally:
-        extraction.stop.set()
+    run = extraction.run_with_rules if with_rules else extraction.run
+    return CodebaseReading(asyncio.get_running_loop().run_in_executor(cache.readers, run), extraction.stop)
 
 
 class _Extraction(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of ``extract_codebase``, on its worker thread."""
+    """One call of ``begin_codebase``, on its worker thread."""
 
     app_dir: Path
     rule: ContextRule

@@ -19,7 +19,7 @@ from sidecar.chat.context import (
     FileCache,
     Limits,
     VirtualFiles,
-    extract_codebase,
+    begin_codebase,
     parse_context_rule,
     provided_codebase,
 )
@@ -47,7 +47,7 @@ def write_app(folder: Path, files: Mapping[str, str | bytes]) -> Path:
 
 async def extract(folder: Path, rule: ContextRule | None = None, **options: Any) -> Codebase:
     options = {"smart_context": False, "engine_files": False, "cache": FileCache(), **options}
-    return await extract_codebase(folder, rule or ContextRule(), **options)
+    return await begin_codebase(folder, rule or ContextRule(), **options).value()
 
 
 def paths(codebase: Codebase) -> list[str]:
