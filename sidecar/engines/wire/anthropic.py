@@ -8,7 +8,7 @@ and a ``type`` in their input, as in the AI SDK.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -88,6 +88,21 @@ class _StreamEvent(msgspec.Struct, gc=False):
     detail: Any = None
 
 
+class _PlainDelta(msgspec.Struct, gc=False):
+    text: str
+    thinking: None = None
+    partial_json: None = None
+    signature: None = None
+    citation: None = None
+    content: None = None
+
+
+class _PlainEvent(msgspec.Struct, gc=False):
+    type: Literal["content_block_delta"]
+    index: int
+    delta: _PlainDelta
+
+
 _decode = msgspec.json.Decoder(_StreamEvent).decode
 _decode_message = msgspec.json.Decoder(_Message).decode
 
@@ -100,10 +115,12 @@ class AnthropicDecoder(WireDecoder):
         | {"message_delta", "message_stop", "message", "error"}
     )
 
+    plain_head = b"event: content_block_delta\ndata: "
+    plain_values: ClassVar[msgspec.json.Decoder[list[Any]] | None] = msgspec.json.Decoder(list[_PlainEvent])
+
     def __init__(self) -> None:
         super().__init__()
         self._message_id: str | None = None
-        self._started = False
         self._opening_reason: str | None = None
         self._usage: dict[str, Any] = {}
         self._calls: dict[int | None, PendingCall] = {}
@@ -129,6 +146,9 @@ class AnthropicDecoder(WireDecoder):
                 self._stop(self._opening_reason, out)
         else:
             self._outer(kind, name, event, data, out)
+
+    def _plain(self, values: list[_PlainEvent], out: list[Event]) -> None:
+        out += [TextDelta(value.delta.text, str(value.index)) for value in values if value.delta.text]
 
     def _outer(self, kind: str | None, name: bytes | None, event: _StreamEvent, data: bytes, out: list[Event]) -> None:
         if kind == "message_start":

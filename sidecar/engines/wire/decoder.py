@@ -4,11 +4,14 @@ A stream request is answered by an event stream, as asked; by a plain JSON answe
 stream, gateways that fail early); by lines of JSON; by a JSON array (Gemini without ``alt=sse``); or by a web page
 (a captive portal, a wrong base URL). The first byte that is not blank tells which. A dialect only reads values:
 ``_event`` for each, ``_close`` for what the end of the bytes completes.
+
+Where much has arrived at once, most of it are pieces of text in one form: a dialect may have them read in one go
+(``plain_head``), which costs half. Whatever is not exactly so is read event by event.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -20,6 +23,10 @@ from sidecar.errors import StreamInterrupted
 _BOM = b"\xef\xbb\xbf"
 _END_MARK = b"[DONE]"
 _MAX_PAGE_BYTES = 8 * 1024
+
+_RUN_BYTES = 4 * 1024
+"""From here on it is worth looking for a run of plain events."""
+
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What reading a value may raise; the last for one that is nested too deeply."""
 
@@ -49,6 +56,12 @@ class WireDecoder:
     known_types: ClassVar[frozenset[str] | None] = None
     """Event types the dialect reads; an event of any other type may have any shape. None: events have no type."""
 
+    plain_head: ClassVar[bytes] = b"data: "
+    """What stands before the JSON of an event that may be plain."""
+
+    plain_values: ClassVar[msgspec.json.Decoder[list[Any]] | None] = None
+    """Decodes an array of events with text and nothing else; refuses any other (``UNREADABLE``)."""
+
     def __init__(self) -> None:
         self._framer = SseFramer()
         self._held: tuple[bytes | None, str] | None = None
@@ -58,6 +71,8 @@ class WireDecoder:
         self._closed = False
         self._reason: FinishReason | None = None
         self._raw_reason: str | None = None
+        self._started = False
+        """Whether ``ResponseStarted`` is out."""
 
     # --- Decoder -------------------------------------------------------------------------------------------------
 
@@ -67,6 +82,8 @@ class WireDecoder:
         if self._closed:
             return out
         if self._mode == "sse":
+            if len(data) > _RUN_BYTES:
+                data = self._read_run(data, out)
             self._read_all(self._framer.feed(data), out)
         elif self._mode == "opening":
             self._open(data, out)
@@ -105,6 +122,10 @@ class WireDecoder:
         """Read one JSON value. Raises one of ``UNREADABLE`` before changing anything."""
         raise NotImplementedError
 
+    def _plain(self, values: list[Any], out: list[Event]) -> None:
+        """Take what ``plain_values`` gave."""
+        raise NotImplementedError
+
     def _close(self, out: list[Event]) -> None:
         """The bytes have ended without an error."""
 
@@ -122,6 +143,24 @@ class WireDecoder:
         out.append(error)
 
     # --- values --------------------------------------------------------------------------------------------------
+
+    def _read_run(self, data: bytes, out: list[Event]) -> bytes:
+        """Read the plain events that ``data`` completes, if that is what they are. Gives back what is left."""
+        decoder = self.plain_values
+        if decoder is None or not self._started or self._held is not None:
+            return data
+        run = self._framer.run(data, self.plain_head)
+        if run is None:
+            return data
+        try:
+            values = decoder.decode(run.array)
+        except UNREADABLE:
+            return data
+        if len(values) != run.count:  # an event that is two values, or two that are one
+            return data
+        self._framer.skip()
+        self._plain(values, out)
+        return run.rest
 
     def _read_all(self, events: list[SseEvent], out: list[Event]) -> None:
         for event in events:

@@ -6,7 +6,7 @@ no candidate). Gemini says ``STOP`` also when it calls functions; the reason is 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -72,12 +72,41 @@ class _Chunk(msgspec.Struct, gc=False, rename="camel"):
 _decode = msgspec.json.Decoder(_Chunk).decode
 
 
+class _PlainPart(msgspec.Struct, gc=False, rename="camel"):
+    text: str
+    thought: None = None
+    thought_signature: None = None
+    function_call: None = None
+    inline_data: None = None
+    executable_code: None = None
+    tool_call: None = None
+
+
+class _PlainContent(msgspec.Struct, gc=False):
+    parts: list[_PlainPart]
+
+
+class _PlainCandidate(msgspec.Struct, gc=False, rename="camel"):
+    content: _PlainContent
+    finish_reason: None = None
+    grounding_metadata: None = None
+
+
+class _PlainChunk(msgspec.Struct, gc=False, rename="camel"):
+    candidates: Annotated[list[_PlainCandidate], msgspec.Meta(min_length=1)]
+    usage_metadata: msgspec.Raw = msgspec.Raw(b"null")
+    prompt_feedback: None = None
+    error: None = None
+    detail: None = None
+
+
 class GoogleDecoder(WireDecoder):
     """Reads ``GenerateContentResponse`` values: an event each, an array of them, or just one."""
 
+    plain_values: ClassVar[msgspec.json.Decoder[list[Any]] | None] = msgspec.json.Decoder(list[_PlainChunk])
+
     def __init__(self) -> None:
         super().__init__()
-        self._started = False
         self._prefix = "gemini"
         self._calls = 0
         self._called = False
@@ -104,6 +133,12 @@ class GoogleDecoder(WireDecoder):
             self._finished("content-filter", str(blocked), out)
         if chunk.error or chunk.detail or name == b"error":
             self._failed(stream_error(chunk.error or chunk.detail or msgspec.json.decode(data), data), out)
+
+    def _plain(self, values: list[_PlainChunk], out: list[Event]) -> None:
+        out += [TextDelta(part.text) for value in values for part in value.candidates[0].content.parts if part.text]
+        for value in reversed(values):  # cumulative: the last one counts
+            if self._count(member(msgspec.json.decode(value.usage_metadata)), out):
+                break
 
     def _ends(self, candidate: _Candidate, out: list[Event]) -> None:
         for chunk in items(member(candidate.grounding_metadata).get("groundingChunks")):
@@ -182,12 +217,13 @@ class GoogleDecoder(WireDecoder):
             title = found.get("title")
             out.append(Source(str(len(self._urls)), url, title if isinstance(title, str) else None))
 
-    def _count(self, usage: dict[str, Any], out: list[Event]) -> None:
-        """Every chunk has usage, cumulative; it is passed on when it says something new."""
+    def _count(self, usage: dict[str, Any], out: list[Event]) -> bool:
+        """Every chunk has usage, cumulative; it is passed on when it says something new. False when it is none."""
         counted = _usage(usage)
         if counted is not None and counted != self._usage:
             self._usage = counted
             out.append(counted)
+        return counted is not None
 
 
 def _usage(usage: dict[str, Any]) -> Usage | None:

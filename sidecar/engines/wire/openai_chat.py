@@ -9,7 +9,7 @@ Finish marker: a ``finish_reason``, or ``[DONE]`` after content (then the reason
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -92,12 +92,44 @@ class _Chunk(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Chunk).decode
 
 
+class _PlainDelta(msgspec.Struct, gc=False):
+    content: str
+    reasoning_content: None = None
+    reasoning: None = None
+    reasoning_details: None = None
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+    images: None = None
+    annotations: None = None
+
+
+class _PlainChoice(msgspec.Struct, gc=False):
+    delta: _PlainDelta
+    finish_reason: None = None
+    error: None = None
+
+
+class _PlainChunk(msgspec.Struct, gc=False):
+    choices: Annotated[list[_PlainChoice], msgspec.Meta(min_length=1)]
+    usage: None = None
+    error: None = None
+    detail: None = None
+    message: None = None
+    citations: None = None
+    x_groq: None = None
+    upgrade_prompt: None = None
+    analytics: None = None
+    model_selection: None = None
+
+
 class OpenAIChatDecoder(WireDecoder):
     """Reads ``chat.completion.chunk`` events, or one ``chat.completion`` object."""
 
+    plain_values: ClassVar[msgspec.json.Decoder[list[Any]] | None] = msgspec.json.Decoder(list[_PlainChunk])
+
     def __init__(self) -> None:
         super().__init__()
-        self._started = False
         self._has_content = False
         self._prefix = "chat"
         self._calls = ChatCalls()
@@ -130,6 +162,11 @@ class OpenAIChatDecoder(WireDecoder):
         self._proxy_members(chunk, out)
         if failure or not choices:
             self._error(failure, name, chunk, data, out)
+
+    def _plain(self, values: list[_PlainChunk], out: list[Event]) -> None:
+        texts = [TextDelta(text) for value in values if (text := value.choices[0].delta.content)]
+        self._has_content = self._has_content or bool(texts)
+        out += texts
 
     def _close(self, out: list[Event]) -> None:
         if self._reason is not None:

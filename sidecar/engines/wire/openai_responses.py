@@ -138,7 +138,6 @@ class OpenAIResponsesDecoder(WireDecoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self._started = False
         self._called = False
         self._items = 0
         self._block_ids: dict[int | None, str] = {}

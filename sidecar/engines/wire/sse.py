@@ -17,12 +17,23 @@ MAX_EVENT_BYTES = 64 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 
+_LAST = 3
+"""Events at the end of what is there that a run leaves alone: how a stream ends is never plain."""
+
 
 class SseEvent(msgspec.Struct, frozen=True, gc=False):
     """One event. ``event`` is its name when it has one; ``data`` is never empty."""
 
     event: bytes | None
     data: bytes
+
+
+class SseRun(msgspec.Struct, frozen=True, gc=False):
+    """Events that are all of one form: their data as one JSON array, how many they are, and the bytes after them."""
+
+    array: bytes
+    count: int
+    rest: bytes
 
 
 class SseFramer:
@@ -76,6 +87,32 @@ class SseFramer:
             buffer += rest
             self._check_size()
         return events
+
+    def run(self, data: bytes, head: bytes) -> SseRun | None:
+        """The events completed by ``data``, less the last few, when each is ``head`` and one JSON object.
+
+        Takes nothing: call ``skip`` and feed the rest, or feed ``data``. None when anything else is among them, and
+        when nothing is known of the first.
+        """
+        if not self._begun or self._skip_lf or self.overflowed or data.endswith(b"\r"):
+            return None
+        whole = bytes(self._buffer) + (data.replace(b"\r\n", b"\n") if b"\r" in data else data)
+        end = len(whole)
+        for _ in range(1 + _LAST):
+            end = whole.rfind(b"\n\n", 0, end)
+            if end < 0:
+                return None
+        body = whole[len(head) : end]
+        between = b"\n\n" + head
+        more = body.count(between + b"{")
+        lines = more * between.count(b"\n")
+        if not whole.startswith(head) or not body.startswith(b"{") or body.count(b"\n") != lines or b"\r" in body:
+            return None
+        return SseRun(b"[" + body.replace(between, b",") + b"]", 1 + more, whole[end + 2 :])
+
+    def skip(self) -> None:
+        """What was held for its end is part of a run that was read."""
+        self._buffer.clear()
 
     def finish(self) -> list[SseEvent]:
         """The last event, if the stream ended without its blank line. It may be cut off."""
