@@ -20,7 +20,6 @@ from tests.engines.wire.reading import (
     message_start,
     part,
     read,
-    tool_delta,
 )
 
 SMALL = 1000
@@ -41,7 +40,7 @@ ODD: dict[Dialect, list[Any]] = {
         chunk({"reasoning_content": "hm"}),
         chunk({"content": "both", "reasoning": "hm"}),
         chunk({"content": "end"}, "stop"),
-        chunk(tool_delta(0, "{}", id="c", name="n")),
+        chunk({"content": None, "refusal": "I will not. "}),
         chunk(usage=USAGE),
         chunk({"content": "cited"}, citations=["https://a.example"]),
         chunk(),
