@@ -37,10 +37,11 @@ def test_three_failures_within_the_window_open() -> None:
 def test_failures_far_apart_do_not_open() -> None:
     clock = Clock()
     breaker = CircuitBreaker(clock)
-    for _ in range(6):
+    for apart in (150, 150, 300, 0):
+        assert breaker.admit(KEY) is Admission.GRANTED
         breaker.record_failure(KEY, DOWN)
-        clock.now += 200
-    assert breaker.admit(KEY) is Admission.GRANTED
+        clock.now += apart
+    assert breaker.admit(KEY) is Admission.GRANTED, "the window is five minutes, its end left out"
 
 
 def test_one_time_out_opens() -> None:
@@ -52,10 +53,10 @@ def test_one_time_out_opens() -> None:
 def test_a_success_in_between_starts_the_count_again() -> None:
     breaker = CircuitBreaker(Clock())
     for _ in range(4):
-        breaker.record_failure(KEY, DOWN)
-        breaker.record_failure(KEY, DOWN)
+        for _ in range(2):
+            breaker.record_failure(KEY, DOWN)
+            assert breaker.admit(KEY) is Admission.GRANTED
         breaker.record_success(KEY, 1.0)
-    assert breaker.admit(KEY) is Admission.GRANTED
 
 
 def test_one_probe_goes_out_when_the_time_is_over() -> None:
@@ -81,6 +82,32 @@ def test_each_failed_probe_doubles_the_time_up_to_a_limit() -> None:
         assert breaker.admit(KEY) is Admission.PROBE
         breaker.record_failure(KEY, DOWN)
     assert waits == [30_000, 60_000, 120_000, 240_000, 300_000, 300_000]
+
+
+def test_after_a_success_a_circuit_opens_as_shortly_as_the_first_time() -> None:
+    clock = Clock()
+    breaker = opened(clock)
+    for probe_succeeds in (False, True):
+        clock.now += (breaker.retry_after_ms(KEY) or 0) / 1000
+        assert breaker.admit(KEY) is Admission.PROBE
+        if probe_succeeds:
+            breaker.record_success(KEY, 1.0)
+        else:
+            breaker.record_failure(KEY, DOWN)
+            assert breaker.retry_after_ms(KEY) == 60_000
+    breaker.record_failure(KEY, ErrorCode.TIMEOUT)
+    assert breaker.retry_after_ms(KEY) == 30_000
+
+
+def test_a_call_that_fails_late_does_not_shorten_the_time() -> None:
+    clock = Clock()
+    breaker = opened(clock)
+    clock.now += 30
+    assert breaker.admit(KEY) is Admission.PROBE
+    breaker.record_failure(KEY, DOWN)
+    clock.now += 10
+    breaker.record_failure(KEY, DOWN)  # begun before the circuit opened
+    assert breaker.retry_after_ms(KEY) == 60_000
 
 
 def test_an_early_probe_is_refused_after_a_time_out_and_beside_another() -> None:

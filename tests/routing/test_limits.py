@@ -104,6 +104,45 @@ async def test_a_settled_reservation_stays_settled(path: Path) -> None:
         assert (await tiers.snapshot("free", metered=True)).tokens_used == 7
 
 
+async def test_a_count_below_nothing_gives_nothing_back(path: Path) -> None:
+    async with limiter(path, Now()) as tiers:
+        await settled(tiers, await tiers.reserve("free", PAID), 7)
+        await settled(tiers, await tiers.reserve("free", PAID), -5)
+        assert (await tiers.snapshot("free", metered=True)).tokens_used == 7
+
+
+async def test_what_is_settled_while_it_is_written_is_written_again(path: Path) -> None:
+    """Another writer takes what is unwritten into its transaction; a call may end before that is committed."""
+    database = Database(path)
+    async with limiter(path, Now()) as tiers:
+        place = await tiers.reserve("free", PAID)
+        unwritten = tiers.unwritten()
+        place.settle(7)
+        unwritten.written(await database.write(unwritten.write))
+        await tiers.flush()
+    await database.aclose()
+    async with limiter(path, Now()) as later:
+        assert (await later.snapshot("free", metered=True)).tokens_used == 7
+
+
+async def test_what_came_to_nothing_is_deleted_once(path: Path) -> None:
+    async with limiter(path, Now()) as tiers:
+        place = await tiers.reserve("free", PAID)
+        place.settle(None)
+        assert tiers.unwritten().dropped
+        await tiers.flush()
+        assert not tiers.unwritten().dropped
+
+
+async def test_what_is_known_of_a_day_ends_with_it(path: Path) -> None:
+    now = Now()
+    async with limiter(path, now) as tiers:
+        await settled(tiers, await tiers.reserve("free", PAID), 7)
+        assert tiers.latest("free", metered=True).tokens_used == 7
+        now.seconds += 86_400
+        assert tiers.latest("free", metered=True).tokens_used == 0
+
+
 async def test_own_keys_and_local_models_are_counted_and_never_limited(path: Path) -> None:
     async with limiter(path, Now()) as tiers:
         for _ in range(5):

@@ -24,7 +24,7 @@ from sidecar.engines.base import (
     Usage,
 )
 from sidecar.errors import ProviderError, StreamInterrupted
-from sidecar.routing.breaker import CircuitBreaker
+from sidecar.routing.breaker import CircuitBreaker, circuit_of
 from sidecar.routing.runner import RoutedStream, Router
 from tests.routing.scripted import ANSWER, Clock, ScriptedEngine, failure, make_call, target, unavailable
 
@@ -301,12 +301,13 @@ async def test_a_host_that_cannot_be_reached_is_not_tried_again_for_its_other_mo
     assert bench.engine.models() == ["m", "m", "m", "other"]
 
 
-async def test_a_used_up_engine_account_is_not_tried_again_with_another_model() -> None:
+@pytest.mark.parametrize("route", ["engine", "gateway"])
+async def test_a_used_up_account_is_not_tried_again_with_another_model(route: str) -> None:
     limited = [[failure(ErrorCode.RATE_LIMIT_EXCEEDED, "slow down", status=429)]]
     bench = Bench(ScriptedEngine(m=limited, auto=[ANSWER]))
     error = await bench.error(
-        target("m", "openai", route="engine", base_url="https://e.test"),
-        target("auto", "auto", route="engine", base_url="https://e.test"),
+        target("m", "openai", route=route, base_url="https://e.test"),
+        target("auto", "auto", route=route, base_url="https://e.test"),
     )
     assert error.message == "Failed after 3 attempts. Last error: slow down"
 
@@ -318,6 +319,14 @@ async def test_a_prompt_that_is_too_long_goes_to_a_larger_window_only() -> None:
         target("m", context_window=200), target("small", context_window=200), target("large", context_window=300)
     )
     assert bench.engine.models() == ["m", "large"]
+
+
+async def test_a_model_whose_circuit_has_just_opened_is_left_at_once_when_there_is_somebody() -> None:
+    bench = Bench(ScriptedEngine(m=DOWN, other=[ANSWER]))
+    for _ in range(2):
+        bench.breaker.record_failure(circuit_of(target("m")), ErrorCode.MODEL_UNAVAILABLE)
+    await bench.text(target("m"), target("other", "google"))
+    assert (bench.engine.models(), bench.clock.slept) == (["m", "other"], [])
 
 
 @pytest.mark.parametrize("asked_ms", [60_000, 3_600_000])

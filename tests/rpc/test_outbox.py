@@ -150,6 +150,26 @@ async def test_nothing_is_drained_while_a_mark_waits_for_its_interval() -> None:
     assert [frame["params"]["new"] for frame in transport.frames] == [1, 1]
 
 
+async def test_each_mark_has_its_turn_when_its_own_interval_is_over() -> None:
+    """The first lane's is an hour, so that its timer must give way to the others'."""
+    transport, counters = Gated(), [Counter(), Counter(), Counter()]
+    outbox = Outbox(transport)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(outbox.run)
+        intervals = (3600, 0.02, 0.05)
+        lanes = [outbox.lane("chunk", c.render, min_interval_s=s) for c, s in zip(counters, intervals, strict=True)]
+        for _ in range(2):
+            for lane, counter in zip(lanes, counters, strict=True):
+                counter.new += 1
+                lane.mark()
+            await anyio.lowlevel.checkpoint()
+        with anyio.fail_after(5):
+            while sum(counter.renders for counter in counters) < 5:
+                await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert [counter.renders for counter in counters] == [1, 2, 2]
+
+
 async def test_a_mark_that_was_withdrawn_while_it_waited_sends_nothing() -> None:
     transport, counter, other = Gated(), Counter(), Counter()
     outbox = Outbox(transport)

@@ -37,6 +37,7 @@ def test_when_both_changed_the_later_one_wins() -> None:
     table = rows({"selectedTemplateId": "ours"}, base={"selectedTemplateId": "old"}, at=100)
     assert result(table, {"selectedTemplateId": "theirs"}, changed_at=101) == {"selectedTemplateId": "theirs"}
     assert result(table, {"selectedTemplateId": "theirs"}, changed_at=99) == {"selectedTemplateId": "ours"}
+    assert result(table, {"selectedTemplateId": "theirs"}, changed_at=100) == {"selectedTemplateId": "theirs"}
 
 
 def test_a_key_the_app_took_out_is_out_and_one_it_does_not_know_is_not() -> None:
@@ -64,6 +65,45 @@ def test_two_providers_changed_on_two_sides_are_both_kept() -> None:
     assert result(rows(ours, base), file) == {
         "providerSettings": {"a": {"apiKey": {"value": "new"}}, "b": {"apiKey": {"value": "newer"}}}
     }
+
+
+def _providers(**keys: str | None) -> dict[str, Any]:
+    entries = {name: {} if key is None else {"apiKey": {"value": key}} for name, key in keys.items()}
+    return {"providerSettings": entries}
+
+
+def test_what_only_the_file_changed_is_taken_however_long_ago_that_was() -> None:
+    """The row is younger than the file because another member of it was changed since."""
+    base, ours = _providers(a="1", b="2", c="3"), _providers(a="1", b="2", c="new")
+    changed = {**_providers(a="theirs", b=None, c="3", d="4"), "selectedTemplateId": "theirs"}
+    table = rows({**ours, "selectedTemplateId": "old"}, {**base, "selectedTemplateId": "old"}, at=100)
+    assert result(table, changed, changed_at=99) == {
+        **_providers(a="theirs", b=None, c="new", d="4"),
+        "selectedTemplateId": "theirs",
+    }
+
+
+def test_what_the_table_removed_since_stays_removed() -> None:
+    base = _providers(a="1", b="2")
+    table = rows(_providers(b="2"), base, at=100)
+    assert result(table, _providers(a="theirs", b="2"), changed_at=99) == _providers(b="2")
+    assert result(table, _providers(a="theirs", b="2"), changed_at=101) == _providers(a="theirs", b="2")
+
+
+def test_a_file_whose_providers_are_all_gone_was_begun_anew_by_the_same_user() -> None:
+    ours = {
+        "selectedModel": {"name": "m", "provider": "p"},
+        **_providers(a="1"),
+        "telemetryUserId": "me",
+        "releaseChannel": "beta",
+    }
+    file = {
+        "selectedModel": {"name": "auto", "provider": "auto"},
+        "providerSettings": {},
+        "telemetryUserId": "me",
+        "releaseChannel": "stable",
+    }
+    assert result(rows(ours), file) == ours
 
 
 def test_a_file_replaced_by_defaults_removes_nothing() -> None:

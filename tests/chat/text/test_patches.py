@@ -95,8 +95,11 @@ def test_a_rewind_with_nothing_after_it_still_shortens_the_receivers_text() -> N
     log.mark()
     log.append("cd")
     log.take()
+    assert not log.changed
     log.rewind()
+    assert log.changed
     assert log.take() == Patch(2, "", djb2("ab"))
+    assert not log.changed
 
 
 def test_a_rewind_needs_a_mark() -> None:
