@@ -5,11 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 
+from sidecar.store.database import Database
 from tests.host import Host, RpcError, memory_host
 from tests.installation import Installation, installation
 from tests.planted import planted
@@ -97,8 +99,10 @@ async def test_cancelled_before_the_commit_it_is_a_turn_all_the_same(place: Inst
     assert place.messages(chat) == [("user", "hi"), ("assistant", "[Response cancelled by user]")]
 
 
-async def test_a_commit_that_fails_leaves_nothing_and_closes_the_call(place: Installation) -> None:
-    """Takes as long as the sidecar waits for a lock, 10 s."""
+async def test_a_commit_that_fails_leaves_nothing_and_closes_the_call(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sidecar.app.Database", partial(Database, busy_timeout_ms=500))
     place.answers("Hello")
     chat = place.chat()
     async with memory_host(place.folder, **PATCH) as host:
