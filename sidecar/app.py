@@ -93,9 +93,16 @@ class Application:
     """One sidecar: built around a transport, filled in at ``initialize`` when the paths are known."""
 
     def __init__(
-        self, transport: Transport, environ: Mapping[str, str], *, user_data: str | os.PathLike[str] | None = None
+        self,
+        transport: Transport,
+        environ: Mapping[str, str],
+        *,
+        user_data: str | os.PathLike[str] | None = None,
+        on_loaded: Callable[[], None] = lambda: None,
     ) -> None:
+        """``on_loaded`` is called once, when all that a first chat needs has been imported and read."""
         self._environ = environ
+        self.on_loaded = on_loaded
         self._user_data = user_data
         self.outbox = Outbox(transport)
         self.host = HostLink(self.outbox)
@@ -184,6 +191,7 @@ class Services:
 
     def __init__(self, application: Application, environ: Mapping[str, str], paths: AppPaths) -> None:
         self.environ = environ
+        self._on_loaded = application.on_loaded
         self.test_build = environ.get("E2E_TEST_BUILD") == "true"
         host = application.host_side
         self.database = Database(paths.database)
@@ -280,6 +288,7 @@ class Services:
             tasks.start_soon(self.ledger.run)
             await self.prices.load()
             await self.advisor.load()
+            self._on_loaded()
             await anyio.sleep(FIRST_WORD_S)
             tasks.start_soon(self._tidy)
 

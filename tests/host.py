@@ -183,7 +183,11 @@ class Host:
 
 @asynccontextmanager
 async def memory_host(
-    user_data: Path, environ: Mapping[str, str] | None = None, **initialize: Any
+    user_data: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    on_loaded: Callable[[], None] = lambda: None,
+    **initialize: Any,
 ) -> AsyncIterator[Host]:
     """The sidecar in this process. With ``initialize`` params given, the handshake is done."""
     transport = MemoryTransport()
@@ -201,7 +205,8 @@ async def memory_host(
                 await host.received(line)
 
     async def run() -> None:
-        application = Application(transport, {**planted.environment(), **(environ or {})}, user_data=user_data)
+        environment = {**planted.environment(), **(environ or {})}
+        application = Application(transport, environment, user_data=user_data, on_loaded=on_loaded)
         await serve(transport, application, max_line_bytes=MAX_LINE_BYTES)
         host.end()
 

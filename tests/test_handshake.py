@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from tests.app_database import create_app_database
@@ -33,6 +36,19 @@ async def test_what_cannot_be_is_named_and_the_next_attempt_works(
             await host.request("initialize", params)
         assert (caught.value.code, caught.value.data["path"]) == (-32602, path)
         assert (await host.initialize())["protocolVersion"] == 1
+
+
+async def test_it_is_told_once_when_all_that_a_first_chat_needs_is_loaded(tmp_path: Path) -> None:
+    told: list[bool] = []
+    async with memory_host(tmp_path, on_loaded=lambda: told.append("aiohttp" in sys.modules)) as host:
+        assert await host.request("ping") == {}
+        assert not told
+        await host.initialize()
+        with anyio.fail_after(10):
+            while not told:
+                await anyio.lowlevel.checkpoint()
+        await host.request("get-language-models")
+    assert told == [True]
 
 
 async def test_paths_may_be_given_each(tmp_path: Path) -> None:
