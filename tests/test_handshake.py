@@ -47,7 +47,7 @@ async def test_it_is_told_once_when_all_that_a_first_chat_needs_is_loaded(tmp_pa
         with anyio.fail_after(10):
             while not told:
                 await anyio.lowlevel.checkpoint()
-        await host.request("get-language-models")
+        await host.request("get-language-model-providers")
     assert told == [True]
 
 
