@@ -264,7 +264,7 @@ class Services:
     def register(self, router: rpc_router.Router) -> None:
         """Announce every channel."""
         router.add(model_channels.LanguageModelHandlers(self.catalog).methods(), model_channels.SCALARS)
-        router.add(LocalModelHandlers(lambda: self.environ).methods())
+        router.add(LocalModelHandlers(self.environ).methods())
         router.add(chat_channels.ChatHandlers(self.chat, self.planner.count_tokens).methods(), chat_channels.SCALARS)
         router.add(self.settings_handlers.methods())
         self.seldom.register(router)

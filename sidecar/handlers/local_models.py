@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from protocol.language_models import LocalModels
@@ -12,10 +11,10 @@ from sidecar.rpc.router import Handler
 
 
 class LocalModelHandlers:
-    """The handlers; ``environment`` is asked at each call, as the app does."""
+    """The handlers; ``environ`` is looked at in each call, as the app does."""
 
-    def __init__(self, environment: Callable[[], Mapping[str, str]] = lambda: os.environ) -> None:
-        self._environment = environment
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
 
     def methods(self) -> dict[str, Handler]:
         """By method name."""
@@ -26,8 +25,8 @@ class LocalModelHandlers:
 
     async def list_ollama(self, _params: dict[str, Any]) -> LocalModels:
         """App contract 5.1."""
-        return await list_ollama(ollama_base(self._environment()))
+        return await list_ollama(ollama_base(self._environ))
 
     async def list_lmstudio(self, _params: dict[str, Any]) -> LocalModels:
         """App contract 5.2."""
-        return await list_lmstudio(lmstudio_base(self._environment()))
+        return await list_lmstudio(lmstudio_base(self._environ))

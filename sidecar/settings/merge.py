@@ -15,9 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sidecar.settings.document import Document, NotAnObject, equal, is_object, members, render, same, value_of
-from sidecar.settings.schema import APP_MEMBERS, KEYS, PROVIDER_MEMBERS, defaults, in_schema_order
-
-_APP_KEYS = frozenset(KEYS)
+from sidecar.settings.schema import APP_KEYS, APP_MEMBERS, PROVIDER_MEMBERS, defaults, in_schema_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ def with_dropped(file: Mapping[str, str], written: Mapping[str, str]) -> Documen
     for key, text in written.items():
         if key in file:
             result[key] = _with_dropped_members(file[key], text, (key,))
-        elif key not in _APP_KEYS:
+        elif key not in APP_KEYS:
             result[key] = text
     return result
 
@@ -149,7 +147,7 @@ def _app_removes(path: tuple[str, ...]) -> bool:
         case ("providerSettings", _, member):
             return member in PROVIDER_MEMBERS
         case (key,):
-            return key in _APP_KEYS
+            return key in APP_KEYS
         case (key, member):
             return member in APP_MEMBERS.get(key, ())
     return False

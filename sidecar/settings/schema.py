@@ -55,6 +55,8 @@ KEYS: Final = (
 )
 """The app's keys, in the order it writes them."""
 
+APP_KEYS: Final = frozenset(KEYS)
+
 OWN_KEYS: Final = ("autoFallback", "continueInterrupted", "sidecarFeatures", "sidecarRolloutPercent")
 """Keys of ours. The app does not know them and drops them from the file at every write; our table keeps them."""
 

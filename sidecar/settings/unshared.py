@@ -12,10 +12,8 @@ from dataclasses import dataclass, replace
 
 from sidecar.settings.document import Document
 from sidecar.settings.merge import Row, with_dropped
-from sidecar.settings.schema import KEYS
+from sidecar.settings.schema import APP_KEYS
 from sidecar.settings.table import Table, Token
-
-_APP_KEYS = frozenset(KEYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Unshared:
 
     def without(self, keys: Iterable[str]) -> Unshared:
         """``keys`` were taken out."""
-        unknown = frozenset(key for key in keys if key not in _APP_KEYS)
+        unknown = frozenset(key for key in keys if key not in APP_KEYS)
         return replace(self, removed=(self.removed | unknown) - self.written.keys())
 
     def is_owed_to(self, table: Table, file_digest: str | None) -> bool:

@@ -265,7 +265,7 @@ async def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyP
 
 async def test_the_handlers_ask_the_environment_at_each_call() -> None:
     env: dict[str, str] = {}
-    methods = LocalModelHandlers(lambda: env).methods()
+    methods = LocalModelHandlers(env).methods()
     async with serving_json({"models": [{"name": "a"}], "data": [{"id": "b", "type": "llm"}]}) as (base, asked):
         env["OLLAMA_HOST"] = f"{base}/ollama"
         env["LM_STUDIO_BASE_URL"] = f"{base}/lmstudio"
