@@ -15,7 +15,7 @@ import msgspec
 
 from protocol.chat import ChatCountTokensParams, ChatStreamParams, MessageRow, ModelRef, TokenCounts
 from sidecar.catalog.catalog import Catalog, CustomRows, read_custom_rows
-from sidecar.chat.context import Codebase, VirtualFiles, fits
+from sidecar.chat.context import Codebase, VirtualFiles
 from sidecar.chat.outcome import ContextWork
 from sidecar.chat.parts import ChatSettings, HeadStart, Plan, PreparedPrompt, TurnStart
 from sidecar.chat.prompt import (
@@ -33,6 +33,7 @@ from sidecar.routing.catalog_view import CatalogSnapshot, catalog_snapshot
 from sidecar.routing.from_settings import routing_settings, selected_choice
 from sidecar.routing.inputs import AUTO, ContextFile, Environment, ModelChoice
 from sidecar.routing.resolve import Route, engine_enabled, find_route
+from sidecar.routing.window import fitting
 from sidecar.settings.store import SettingsStore
 from sidecar.settings.values import AppSettings
 from sidecar.store.chats import AppRow, Turn, load_app_of, load_chat, message_ids
@@ -230,30 +231,13 @@ def _window(choice: ModelChoice, catalog: CatalogSnapshot) -> int | None:
 
 
 def _fitting(targets: Sequence[Target], inputs: PromptInputs, window: int | None) -> tuple[Target, ...]:
-    """The candidates with room for the answer; one that is too small for this prompt is left out.
-
-    Raises the first candidate's CONTEXT_LENGTH_EXCEEDED when the chosen model's ``window`` is known and too small. A
-    window nobody knows is the provider's to judge.
-    """
+    """The candidates that can read this prompt; see ``routing.window.fitting``."""
     tokens = count_tokens(inputs)
-    sent = tokens.total - (tokens.codebase if inputs.engine else 0)
-    first, *others = targets
-    fitting = [first if window is None else _with_room(first, sent)]
-    for target in others:
-        try:
-            fitting.append(_with_room(target, sent))
-        except SidecarError:
-            continue
-    return tuple(fitting)
+    return fitting(targets, tokens.total - (tokens.codebase if inputs.engine else 0), window)
 
 
 def _work(codebase: Codebase) -> ContextWork:
     return ContextWork(len(codebase.files), codebase.token_estimate, round(codebase.elapsed_ms, 1))
-
-
-def _with_room(target: Target, tokens: int) -> Target:
-    allowed = fits(tokens, target.max_output_tokens, target.context_window)
-    return target if allowed == target.max_output_tokens else msgspec.structs.replace(target, max_output_tokens=allowed)
 
 
 def _provided(file: Any) -> ContextFile:

@@ -18,6 +18,7 @@ from protocol.chat import ModelRef
 from sidecar.engines.base import ModelCall, Target
 from sidecar.errors import Cancelled, Conflict, InvalidParams, SidecarError
 from sidecar.lanes import OpenLane
+from sidecar.lengths import tokens_of
 from sidecar.llm import prompt as given
 from sidecar.llm.stream_parts import PartBuilder, wire_usage
 from sidecar.redaction import register_callers_headers
@@ -28,6 +29,7 @@ from sidecar.routing.recording import SettledCall, prompt_units
 from sidecar.routing.resolve import Route
 from sidecar.routing.runner import Router
 from sidecar.routing.slots import StreamSlots
+from sidecar.routing.window import fitting
 from sidecar.settings.values import AppSettings
 
 PART: Final = "llm:part"
@@ -115,8 +117,9 @@ class LlmService:
         return call.result()
 
     async def _stream(self, call: _Call, route: Route, settings: AppSettings, out: PartLane) -> None:
-        reservation = await self._meter.reserve(route.targets[0], settings)
-        routed = self._caller.run(route.targets, call.make, allow_fallback=route.allow_fallback)
+        targets = fitting(route.targets, tokens_of(prompt_units(call.messages)), route.window)
+        reservation = await self._meter.reserve(targets[0], settings)
+        routed = self._caller.run(targets, call.make, allow_fallback=route.allow_fallback)
         try:
             async with routed:
                 if warnings := call.answered_by(routed.target):

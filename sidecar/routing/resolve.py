@@ -42,10 +42,12 @@ _Door = Callable[[ModelChoice], Target]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """The candidates in order, and what may be done with them. ``warnings`` are sentences for the user."""
+    """The candidates in order, and what may be done with them. ``warnings`` are sentences for the user; ``window`` is
+    the chosen model's context window in tokens, None for a model the catalogue does not know."""
 
     targets: tuple[Target, ...]
     allow_fallback: bool
+    window: int | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -63,7 +65,9 @@ def find_route(
     ``SecretLocked``, ``ValidationFailed`` (a base URL, a key no header can carry) and ``ProviderError`` (a key that is
     not Scalix's), always about what the user chose: a fallback that cannot be used is left out.
     """
-    return _Resolver(settings, catalog, environ, files).route(choice)
+    route = _Resolver(settings, catalog, environ, files).route(choice)
+    model = catalog.model(choice.provider, choice.name, choice.custom_model_id)
+    return msgspec.structs.replace(route, window=None if model is None else model.context_window)
 
 
 def engine_enabled(choice: ModelChoice, settings: RoutingSettings, catalog: CatalogView, environ: Environment) -> bool:

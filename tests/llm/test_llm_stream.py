@@ -84,6 +84,28 @@ async def test_a_temperature_nobody_asked_for_is_not_sent(place: Installation, g
     assert place.provider.last().json.get("temperature") == given
 
 
+async def test_a_prompt_that_is_too_long_is_refused_before_it_is_sent(place: Installation) -> None:
+    """With the counted tokens, for a model whose window is known."""
+    model = {"provider": "anthropic", "name": "claude-sonnet-4-20250514"}
+    environment = {"ANTHROPIC_API_KEY": "k" * 30, "SCALIX_ANTHROPIC_BASE_URL": place.provider.base_url}
+    prompt = [{"role": "user", "content": [{"type": "text", "text": "a" * 800_000}]}]
+    async with memory_host(place.folder, environment, capabilities={}) as host:
+        with pytest.raises(RpcError, match="about 200,000 tokens") as caught:
+            await host.request("llm:stream", call(model=model, prompt=prompt))
+        (part,) = parts(host)
+    assert caught.value.data["code"] == "CONTEXT_LENGTH_EXCEEDED"
+    assert (caught.value.data["contextWindow"], caught.value.data["totalTokens"]) == (200_000, 200_000)
+    assert part["type"] == "error"
+    assert place.provider.requests == []
+
+
+async def test_a_model_nobody_knows_judges_the_length_itself(place: Installation) -> None:
+    place.answers("Hello")
+    prompt = [{"role": "user", "content": [{"type": "text", "text": "a" * 800_000}]}]
+    async with memory_host(place.folder, capabilities={}) as host:
+        await host.request("llm:stream", call(prompt=prompt, model={**MODEL, "name": "typed-by-hand"}))
+
+
 async def test_tools_travel_both_ways(place: Installation) -> None:
     place.answers(tool_calls=[("call_1", "weather", ['{"city":', '"Rome"}'])], finish="tool_calls")
     schema = {"type": "object", "properties": {"city": {"type": "string"}}}

@@ -19,7 +19,6 @@ from sidecar.chat.context.paths import app_directory, confined, relative_path
 from sidecar.chat.context.rule import ContextRule, parse_context_rule
 from sidecar.chat.context.virtual import VirtualFiles
 from sidecar.chat.context.walk import Limits
-from sidecar.chat.context.window import fits
 
 __all__ = [
     "AiRules",
@@ -35,7 +34,6 @@ __all__ = [
     "check_components",
     "component_text",
     "confined",
-    "fits",
     "mentioned_apps",
     "parse_context_rule",
     "provided_codebase",

@@ -10,13 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.chat import SelectedComponent
-from protocol.errors import ErrorCode
 from sidecar.chat.context import (
     AiRules,
     FileCache,
     check_components,
     component_text,
-    fits,
     mentioned_apps,
     read_ai_rules,
     read_snippets,
@@ -24,7 +22,7 @@ from sidecar.chat.context import (
 )
 from sidecar.chat.context.components import NOT_AVAILABLE, snippet
 from sidecar.chat.context.join import PLAIN_JOIN_CHARS, join, widest
-from sidecar.errors import InvalidParams, SidecarError
+from sidecar.errors import InvalidParams
 from sidecar.lengths import estimate_tokens, utf16_length
 
 pytestmark = pytest.mark.anyio
@@ -167,32 +165,6 @@ def test_four_utf16_units_are_a_token(text: str, tokens: int) -> None:
 
 def test_a_long_text_is_counted_in_slices() -> None:
     assert utf16_length("a😀" * 400_000) == 1_200_000
-
-
-@pytest.mark.parametrize(
-    ("total", "output", "window", "allowed"),
-    [
-        (1000, 8000, 128_000, 8000),
-        (100_000, 32_000, 128_000, 28_000),
-        (1000, None, 128_000, None),
-        (6000, 8000, 8000, 2000),
-        (126_976, 32_000, 128_000, 1024),
-        (127_990, 10, 128_000, 10),
-    ],
-)
-def test_a_prompt_that_fits_says_how_long_the_answer_may_be(
-    total: int, output: int | None, window: int, allowed: int | None
-) -> None:
-    assert fits(total, output, window) == allowed
-
-
-@pytest.mark.parametrize(("total", "output"), [(128_001, None), (127_500, 8000), (5_000_000, 32_000)])
-def test_a_prompt_that_does_not_fit_is_refused_with_the_counts(total: int, output: int | None) -> None:
-    with pytest.raises(SidecarError) as caught:
-        fits(total, output, 128_000)
-    assert caught.value.code is ErrorCode.CONTEXT_LENGTH_EXCEEDED
-    assert f"{total:,}" in caught.value.message and "128,000" in caught.value.message
-    assert caught.value.data()["totalTokens"] == total
 
 
 # --- joining ---------------------------------------------------------------------------------------------------------

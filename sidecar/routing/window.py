@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from protocol.errors import ErrorCode
+from sidecar.engines.base import Target
 from sidecar.errors import SidecarError
 
 SMALLEST_ANSWER_TOKENS: Final = 1024
@@ -30,3 +34,24 @@ def fits(total_tokens: int, max_output: int | None, window: int) -> int | None:
             extra={"totalTokens": total_tokens, "maxOutputTokens": max_output, "contextWindow": window},
         )
     return None if max_output is None else min(max_output, room)
+
+
+def fitting(targets: Sequence[Target], tokens: int, window: int | None) -> tuple[Target, ...]:
+    """The candidates with room for an answer to a prompt of ``tokens``; one that is too small for it is left out.
+
+    Raises the first candidate's CONTEXT_LENGTH_EXCEEDED when the chosen model's ``window`` is known and too small. A
+    window nobody knows is the provider's to judge.
+    """
+    first, *others = targets
+    found = [first if window is None else _with_room(first, tokens)]
+    for target in others:
+        try:
+            found.append(_with_room(target, tokens))
+        except SidecarError:
+            continue
+    return tuple(found)
+
+
+def _with_room(target: Target, tokens: int) -> Target:
+    allowed = fits(tokens, target.max_output_tokens, target.context_window)
+    return target if allowed == target.max_output_tokens else msgspec.structs.replace(target, max_output_tokens=allowed)
