@@ -124,6 +124,11 @@ class Application:
         """Take the task group that background work runs in."""
         self._tasks = tasks
 
+    def hurry(self) -> None:
+        """The host is gone: a locked database is waited for no longer than a second."""
+        if self._services is not None:
+            self._services.database.hurry()
+
     async def aclose(self) -> None:
         """Close connections and the database."""
         if self._services is not None:

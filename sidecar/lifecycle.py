@@ -41,6 +41,10 @@ class Service(Protocol):
         """Take the task group that the service's own work runs in, as long as the host is there."""
         ...
 
+    def hurry(self) -> None:
+        """The host is gone: what is still to be done waits for nobody else for long."""
+        ...
+
     async def aclose(self) -> None:
         """Close connections and files."""
         ...
@@ -92,6 +96,7 @@ async def serve(
                 code = 1
             with anyio.move_on_after(GRACE_S):
                 service.host.close()  # no answer can come any more
+                service.hurry()
                 await dispatcher.stop(grace_s=FINISH_S)
                 await outbox.drained()
             tasks.cancel_scope.cancel()

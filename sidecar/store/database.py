@@ -1,8 +1,8 @@
 """The app's ``sqlite.db``: two connections, each on its own worker thread.
 
 Readers never wait behind a writer that waits for a lock held by the app: one thread reads (``PRAGMA query_only``),
-one writes. SQLite's own busy handler does the waiting (10 s, as the app), on the worker thread and with the GIL
-released. The file is never created here: the app owns it, and a database that is missing is told as such.
+one writes. SQLite's own busy handler does the waiting (10 s, as the app, in short attempts), on the worker thread and
+with the GIL released. The file is never created here: the app owns it, and a database that is missing is told as such.
 
 Journal mode is left as the app set it.
 """
@@ -84,6 +84,7 @@ class Database:
         self.path = path
         self._busy_timeout_ms = busy_timeout_ms
         self._workers: dict[str, Worker] = {}
+        self._hurried = False
 
     async def read(self, work: Callable[[sqlite3.Connection], T], *, patience_ms: float | None = None) -> T:
         """Run ``work`` on the reading connection; writing there fails."""
@@ -144,6 +145,12 @@ class Database:
         writable = readable and may_write and (version or 0) <= NEWEST_KNOWN_SCHEMA
         return DatabaseStatus(self.path, exists=exists, schema_version=version, writable=writable)
 
+    def hurry(self) -> None:
+        """The process is about to end: from now on no lock is waited for longer than a second."""
+        self._hurried = True
+        for worker in self._workers.values():
+            worker.hurry()
+
     async def aclose(self) -> None:
         """Finish the queued jobs and close both connections."""
         workers, self._workers = self._workers, {}
@@ -160,6 +167,8 @@ class Database:
         worker = self._workers.get(mode)
         if worker is None:
             worker = self._workers[mode] = Worker(self.path, mode, self._busy_timeout_ms)
+            if self._hurried:
+                worker.hurry()
             worker.start()
         return worker
 

@@ -31,11 +31,11 @@ that somebody keeps locked, must not wait five times ten seconds."""
 TICK_MS: Final = 20
 """Differences in patience below this are none."""
 
-OWED_WAIT_MS: Final = 250
-"""How long one attempt at what is owed waits for the lock; between two, new jobs join it."""
+ATTEMPT_MS: Final = 250
+"""How long one attempt waits for a lock; between two, new jobs join in, and the end of the process is noticed."""
 
 LAST_CHANCE_MS: Final = 1_000
-"""How long the end of the process waits for the lock with what is owed."""
+"""How long the end of the process waits for a lock, with whatever is still to be done."""
 
 GROUP: Final = 32
 """Writes that share a transaction when they wait together (64 streams begin at once, all save every 150 ms)."""
@@ -119,8 +119,12 @@ class Job(Generic[T]):
     def patience_ms(self) -> float:
         """What is left of it; what is owed has never waited long enough."""
         if self.is_owed:
-            return OWED_WAIT_MS
+            return ATTEMPT_MS
         return max(0.0, (self._gives_up_at - time.monotonic()) * 1000)
+
+    def wait_at_most(self, patience_ms: float) -> None:
+        """Shorten what is left of it."""
+        self._gives_up_at = min(self._gives_up_at, time.monotonic() + patience_ms / 1000)
 
     def announce(self, value: T) -> None:
         if self._early is not None:
@@ -164,10 +168,15 @@ class Worker(threading.Thread):
         self._owed_to: tuple[int, int] | None = None
         """The file that what is owed belongs to: in another one its row ids mean something else."""
         self._over_at: float | None = None
-        """When the end of the process gives up what is owed."""
+        """When the end of the process waits for no lock any more."""
 
     def put(self, job: Job[Any] | None) -> None:
         self._jobs.put(job)
+
+    def hurry(self) -> None:
+        """The process is ending: no lock is waited for longer than ``LAST_CHANCE_MS`` from now."""
+        if self._over_at is None:
+            self._over_at = time.monotonic() + LAST_CHANCE_MS / 1000
 
     def run(self) -> None:
         perform = self._write if self._mode == "write" else self._read
@@ -178,21 +187,29 @@ class Worker(threading.Thread):
                 if jobs:
                     connection = self._open()
                     self._forget_other_file(jobs)
-                    self._wait_for_locks(connection, min(job.patience_ms() for job in jobs))
+                    self._wait_for_locks(connection, jobs)
                     perform(connection, jobs)
                     self._locked = False
             except BaseException as error:  # noqa: BLE001 - carried to the awaiting tasks, raised there
                 failure = translate(error, self._path, self._mode) if isinstance(error, sqlite3.Error) else error
-                self._locked = self._locked or (isinstance(failure, DatabaseBusy) and jobs[0].patient)
                 self._roll_back()
                 if isinstance(failure, DatabaseUnreadable):
                     self._close()
                 for job in jobs:
-                    if isinstance(failure, DatabaseBusy):
-                        self._keep_if_owed(job, failure)
-                    else:
+                    if not isinstance(failure, DatabaseBusy):
                         job.fail(failure)
+                    elif self._mode == "read" and self._may_wait(job):
+                        self._kept.append(job)
+                    else:
+                        self._locked = self._locked or job.patient
+                        self._keep_if_owed(job, failure)
         self._close()
+
+    def _may_wait(self, job: Job[Any]) -> bool:
+        """Whether another attempt is worth it for whoever waits for this job."""
+        if self._over_at is not None and time.monotonic() > self._over_at:
+            return False
+        return job.patience_ms() > TICK_MS and not job.is_owed
 
     def _forget_other_file(self, jobs: list[Job[Any]]) -> None:
         if self._identity == self._owed_to:
@@ -218,17 +235,19 @@ class Worker(threading.Thread):
             while len(jobs) < most and not ended:
                 job = self._jobs.get(block=not jobs)
                 if job is None:
-                    self._over_at = time.monotonic() + LAST_CHANCE_MS / 1000
+                    self.hurry()
                     return jobs, True
                 jobs.append(job)
         except queue.Empty:
             pass
         return jobs, ended
 
-    def _wait_for_locks(self, connection: sqlite3.Connection, patience_ms: float) -> None:
+    def _wait_for_locks(self, connection: sqlite3.Connection, jobs: list[Job[Any]]) -> None:
         """Tell SQLite how long its next statements may wait."""
         if self._locked and self._mode == "read":
-            patience_ms = min(patience_ms, LOCKED_READ_WAIT_MS)
+            for job in jobs:
+                job.wait_at_most(LOCKED_READ_WAIT_MS)
+        patience_ms = min(ATTEMPT_MS, *(job.patience_ms() for job in jobs))
         if abs(patience_ms - self._wait_ms) > TICK_MS:  # a job that did not wait costs no statement
             self._wait_ms = round(patience_ms)
             connection.execute(f"PRAGMA busy_timeout = {self._wait_ms:d}")
@@ -274,7 +293,7 @@ class Worker(threading.Thread):
                 job.announce(value)
                 written.append((job, value))
         if written:
-            connection.commit()
+            self._commit(connection, [job for job, _ in written])
         self._roll_back()
         if not sound:
             self._close()
@@ -282,12 +301,24 @@ class Worker(threading.Thread):
             job.settle(value)
         self._limit_cache(connection)
 
+    def _commit(self, connection: sqlite3.Connection, jobs: list[Job[Any]]) -> None:
+        """Somebody who reads for long keeps a commit waiting; only it is tried again: values may be known by now."""
+        while True:
+            try:
+                connection.commit()
+            except sqlite3.OperationalError as error:
+                busy = isinstance(translate(error, self._path, self._mode), DatabaseBusy)
+                if not busy or not any(map(self._may_wait, jobs)):
+                    raise
+            else:
+                return
+
     def _give_up(self, failure: Exception, jobs: list[Job[Any]]) -> None:
         """No transaction could be begun: whoever can still wait for the lock is kept for the next attempt."""
         for job in jobs:
             if not isinstance(failure, DatabaseBusy):
                 job.fail(failure)
-            elif job.patience_ms() > TICK_MS and not job.is_owed:
+            elif self._may_wait(job):
                 self._kept.append(job)
             else:
                 self._keep_if_owed(job, failure)

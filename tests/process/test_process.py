@@ -9,14 +9,17 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import psutil
 import pytest
 
-from tests.host import TIMEOUT_S, clean_environment, process_host
+from tests.app_database import write_lock
+from tests.host import TIMEOUT_S, RpcError, clean_environment, process_host
 from tests.installation import Installation, installation
 from tests.providers.server import Pause
 from tests.providers.streams import openai_chat_stream
@@ -24,6 +27,8 @@ from tests.providers.streams import openai_chat_stream
 pytestmark = [pytest.mark.anyio, pytest.mark.process]
 
 ROOT = Path(__file__).resolve().parents[2]
+END_S = 5.0
+"""Two seconds, and what a busy machine adds to them."""
 PATCH = {"capabilities": {"chunks": "patch"}}
 
 
@@ -199,6 +204,52 @@ async def test_a_pid_that_no_process_can_have_is_that_of_a_process_that_is_gone(
         with anyio.fail_after(TIMEOUT_S):
             assert await host.process.wait() == 0
     assert b"Traceback" not in host.stderr
+
+
+LOCKED_OUT: dict[str, tuple[str, dict[str, object]]] = {
+    "reading": ("chat:count-tokens", {"chatId": 1, "input": "x"}),
+    "settings": ("set-user-settings", {"selectedChatMode": "ask"}),
+    "accepting": ("chat:stream", {"chatId": 1, "prompt": "hi"}),
+}
+
+
+@pytest.mark.parametrize("method, params", LOCKED_OUT.values(), ids=LOCKED_OUT)
+async def test_a_locked_database_does_not_keep_a_process_whose_host_is_gone(
+    place: Installation, method: str, params: dict[str, object]
+) -> None:
+    place.chat()
+    async with process_host(place.folder, **PATCH) as host:
+        assert await host.request("usage:get")
+        with closing(write_lock(place.database, "EXCLUSIVE")):
+            waiting = await host.start(method, params)
+            assert await host.request("ping") == {}
+            assert host.process.stdin is not None
+            await host.process.stdin.aclose()
+            with anyio.fail_after(END_S):
+                assert await host.process.wait() == 0
+            with pytest.raises(RpcError):
+                await host.answer(waiting)
+
+
+async def test_an_answer_that_a_lock_keeps_from_being_saved_ends_in_time_and_says_so(place: Installation) -> None:
+    """The database has what was saved before the lock; the host hears its last word before the process ends."""
+    place.script([*openai_chat_stream(["Hel", "lo"])[:2], Pause()])
+    chat = place.chat()
+    async with process_host(place.folder, **PATCH) as host:
+        streaming = await host.start("chat:stream", place.stream_params(chat))
+        with anyio.fail_after(TIMEOUT_S):
+            while place.messages(chat)[-1:] != [("assistant", "Hel")]:
+                await anyio.lowlevel.checkpoint()
+        with closing(write_lock(place.database, "EXCLUSIVE")):
+            assert host.process.stdin is not None
+            await host.process.stdin.aclose()
+            with anyio.fail_after(END_S):
+                assert await host.process.wait() == 0
+        assert await host.answer(streaming) == chat
+        (end,) = host.terminals(chat)
+    assert end["wasCancelled"] is True
+    assert end["warningMessages"]
+    assert place.messages(chat)[-1] == ("assistant", "Hel")
 
 
 async def test_a_host_named_by_its_pid_is_missed_when_it_is_gone(tmp_path: Path) -> None:

@@ -84,6 +84,9 @@ class Service:
     def take_tasks(self, tasks: anyio.abc.TaskGroup) -> None:
         """It has no work of its own."""
 
+    def hurry(self) -> None:
+        return
+
     async def aclose(self) -> None:
         self.closed = True
 
