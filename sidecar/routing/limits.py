@@ -22,22 +22,11 @@ import msgspec
 from protocol.errors import ErrorCode
 from sidecar.engines.base import Target
 from sidecar.errors import DatabaseBusy, ProviderError, StoreError
+from sidecar.routing.counted import Counted, Unwritten
 from sidecar.routing.inputs import Environment
 from sidecar.routing.pro import is_paid
 from sidecar.store.database import Database
-from sidecar.store.limits import (
-    DAY_S,
-    KEPT_DAYS,
-    LimitRow,
-    Tally,
-    create_limit_tables,
-    day_of,
-    delete_old_rows,
-    plus,
-    save_rows,
-    stored_tally,
-    write_rows,
-)
+from sidecar.store.limits import DAY_S, LimitRow, Tally, create_limit_tables, day_of, plus, save_rows, stored_tally
 
 T = TypeVar("T")
 
@@ -61,13 +50,6 @@ _VARIABLES: Final = {
 }
 """What replaces them: a number, or ``unlimited``."""
 _UNLIMITED: Final = frozenset({"unlimited", "none"})
-
-COUNT_EVERY_S: Final = 5
-"""How long today's figures go on by what this process adds to them, before other processes' calls are looked for.
-Where there is a limit they are looked for with every call."""
-
-CLEAN_UP_EVERY_S: Final = 3600
-"""How often rows that count no more are deleted: that reads a week of them."""
 
 
 class TierLimits(msgspec.Struct, frozen=True):
@@ -115,8 +97,8 @@ class UsedToday(msgspec.Struct, frozen=True):
 class Reservation:
     """A place for one call. Settle it once; later calls do nothing."""
 
-    def __init__(self, limiter: TierLimiter, row: LimitRow, warning: str | None) -> None:
-        self._limiter = limiter
+    def __init__(self, counted: Counted, row: LimitRow, warning: str | None) -> None:
+        self._counted = counted
         self._row = row
         self._open = True
         self.warning = warning
@@ -131,41 +113,10 @@ class Reservation:
             return
         self._open = False
         if tokens is None:
-            self._limiter._forget(self._row)
+            self._counted.forget(self._row)
             return
         paid = self._row.paid if target is None else is_paid(target)
-        row = msgspec.structs.replace(self._row, tokens=max(0, tokens), settled=True, paid=paid)
-        self._limiter._pending[row.id] = row
-
-
-class Unwritten(msgspec.Struct, frozen=True):
-    """What the limiter has in memory only, to be written in a transaction of its own or of another writer.
-
-    ``write`` raises ``sqlite3.Error``; call ``written`` with its result when the transaction was committed. A
-    transaction that fails loses nothing: the same rows are unwritten next time.
-    """
-
-    limiter: TierLimiter
-    rows: dict[str, LimitRow]
-    dropped: frozenset[str]
-    now: int
-    count: bool
-    """Whether to read today's figures anew: that reads all of today's rows."""
-    clean_up: bool
-
-    def write(self, connection: sqlite3.Connection) -> Tally | None:
-        """On the writer's thread. Today's figures, when they were counted."""
-        write_rows(connection, self.rows.values(), self.dropped)
-        if self.clean_up:
-            delete_old_rows(connection, self.now)
-        return stored_tally(connection, self.now) if self.count else None
-
-    def written(self, tally: Tally | None) -> None:
-        """On the event loop."""
-        self.limiter._written(self.rows, self.now, tally)
-        self.limiter._dropped -= self.dropped
-        if self.clean_up:
-            self.limiter._cleaned_at = self.now
+        self._counted.put(msgspec.structs.replace(self._row, tokens=max(0, tokens), settled=True, paid=paid))
 
 
 class TierLimiter:
@@ -175,16 +126,7 @@ class TierLimiter:
         self._database = database
         self._limits = limits
         self._clock = clock
-        self._pending: dict[str, LimitRow] = {}
-        """Rows the database does not have yet."""
-        self._dropped: set[str] = set()
-        """Ids of rows that are to be deleted: their calls came to nothing."""
-        self._known: tuple[int, Tally] = (0, Tally())
-        """The day and tally last read from the database."""
-        self._counted_at = 0
-        """When that was, in seconds since 1970."""
-        self._cleaned_at: int | None = None
-        """When old rows were last deleted, in seconds since 1970."""
+        self._counted = Counted()
 
     async def reserve(self, tier: Tier, target: Target, *, enforced: bool = True) -> Reservation:
         """A place for one call to ``target``; ``enforced`` False (the feature is off) only counts.
@@ -198,15 +140,15 @@ class TierLimiter:
         row = LimitRow(str(uuid.uuid4()), day_of(now), is_paid(target), 0, False, now)
         requests, tokens = self._limits.of(tier) if enforced else (None, None)
         if not row.paid or (requests is None and tokens is None):
-            self._pending[row.id] = row
-            return Reservation(self, row, None)
+            self._counted.put(row)
+            return Reservation(self._counted, row, None)
 
         def fits(tally: Tally) -> bool:
             return (requests is None or tally.paid_requests < requests) and (
                 tokens is None or tally.paid_tokens < tokens
             )
 
-        pending = dict(self._pending)
+        pending = self._counted.rows
 
         def work(connection: sqlite3.Connection, decided: Callable[[_Decision], None]) -> _Decision:
             stored = stored_tally(connection, now, {*pending, row.id})
@@ -220,28 +162,27 @@ class TierLimiter:
         warning = None
         try:
             stored, tally = await self._decided(work)
-            if pending.keys() <= self._pending.keys():
-                self._learn(now, stored)
+            self._counted.learn(now, stored, pending)
         except StoreError as error:
-            tally = self._in_memory(now)
+            tally = self._counted.today(now)
             warning = f"Today's usage is counted until Scalix is closed only. {error.message}"
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
-                self._forget(row)
+                self._counted.forget(row)
                 await self.flush()
             raise
         if not fits(tally):
             raise self._refusal(tier, requests, tally, now)
-        self._pending[row.id] = row  # until something is written: the commit may fail
-        return Reservation(self, row, warning)
+        self._counted.put(row)  # until something is written: the commit may fail
+        return Reservation(self._counted, row, warning)
 
     async def snapshot(self, tier: Tier, *, metered: bool, enforced: bool = True) -> UsedToday:
         """Today's figures. ``metered``: the user's calls are paid by Scalix, so that a limit applies at all."""
         now = int(self._clock())
-        pending = set(self._pending)
+        pending = self._counted.rows
         try:
             stored = await self._read(lambda connection: stored_tally(connection, now, pending))
-            self._learn(now, stored)
+            self._counted.learn(now, stored, pending)
         except StoreError:
             pass
         return self.latest(tier, metered=metered, enforced=enforced)
@@ -249,7 +190,7 @@ class TierLimiter:
     def latest(self, tier: Tier, *, metered: bool, enforced: bool = True) -> UsedToday:
         """Today's figures as far as this process knows them: exact right after something was written."""
         now = int(self._clock())
-        tally = self._in_memory(now)
+        tally = self._counted.today(now)
         requests, tokens = self._limits.of(tier) if metered and enforced else (None, None)
         remaining = None if requests is None else max(0, requests - tally.paid_requests)
         if tokens is not None and tally.paid_tokens >= tokens:
@@ -260,13 +201,7 @@ class TierLimiter:
 
     def unwritten(self) -> Unwritten:
         """What was settled since it was last written down."""
-        now = int(self._clock())
-        rows = self._pending_now(now)
-        clean_up = self._cleaned_at is None or abs(now - self._cleaned_at) >= CLEAN_UP_EVERY_S
-        # A limited row may have been counted when its place was taken.
-        known = self._known[0] == day_of(now) and abs(now - self._counted_at) < COUNT_EVERY_S
-        count = not known or bool(self._dropped) or any(row.paid for row in rows.values())
-        return Unwritten(self, rows, frozenset(self._dropped), now, count, clean_up)
+        return self._counted.unwritten(int(self._clock()))
 
     async def flush(self) -> None:
         """Write down what was settled; kept in memory where the database cannot take it."""
@@ -278,38 +213,6 @@ class TierLimiter:
         except StoreError:
             return
         unwritten.written(tally)
-
-    def _forget(self, row: LimitRow) -> None:
-        self._pending.pop(row.id, None)
-        if row.paid:
-            self._dropped.add(row.id)
-
-    def _pending_now(self, now: int) -> dict[str, LimitRow]:
-        """The rows to write down: what is settled or limited. Long past days are dropped."""
-        self._pending = {key: row for key, row in self._pending.items() if row.day >= day_of(now) - KEPT_DAYS}
-        return {key: row for key, row in self._pending.items() if row.settled or row.paid}
-
-    def _written(self, rows: dict[str, LimitRow], now: int, tally: Tally | None) -> None:
-        """``tally`` None: today's figures are what was known and ``rows``."""
-        if tally is None:
-            new = [row for key, row in rows.items() if self._pending.get(key) is row]
-            self._known = (day_of(now), plus(self._known_today(now), new, now))
-        else:
-            self._learn(now, tally)
-        for key, row in rows.items():
-            if self._pending.get(key) is row:
-                del self._pending[key]
-
-    def _learn(self, now: int, stored: Tally) -> None:
-        self._known, self._counted_at = (day_of(now), stored), now
-
-    def _known_today(self, now: int) -> Tally:
-        day, known = self._known
-        return known if day == day_of(now) else Tally()
-
-    def _in_memory(self, now: int) -> Tally:
-        """The last known tally of today plus what is not written down yet."""
-        return plus(self._known_today(now), self._pending.values(), now)
 
     # --- the database ----------------------------------------------------------------------------------------------
 

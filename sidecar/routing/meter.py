@@ -11,8 +11,9 @@ import msgspec
 from protocol.chat import LimitsReport
 from sidecar.catalog.prices import PriceList
 from sidecar.engines.base import Target
+from sidecar.routing.counted import Unwritten
 from sidecar.routing.inputs import Environment
-from sidecar.routing.limits import Reservation, Tier, TierLimiter, Unwritten, UsedToday
+from sidecar.routing.limits import Reservation, Tier, TierLimiter, UsedToday
 from sidecar.routing.recording import SettledCall, counted, entries_of
 from sidecar.settings.values import AppSettings
 from sidecar.store.ledger import Ledger

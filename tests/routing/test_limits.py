@@ -14,9 +14,11 @@ from protocol.errors import ErrorCode
 from sidecar.engines.base import Target
 from sidecar.errors import ProviderError
 from sidecar.routing import limits as module
+from sidecar.routing.counted import Counted
 from sidecar.routing.inputs import Environment
 from sidecar.routing.limits import Reservation, TierLimiter, TierLimits, unusable_limits
 from sidecar.store.database import Database
+from sidecar.store.limits import LimitRow, Tally, day_of
 from tests.app_database import create_app_database, rows
 from tests.routing.scripted import target
 
@@ -123,6 +125,18 @@ async def test_what_is_settled_while_it_is_written_is_written_again(path: Path) 
     await database.aclose()
     async with limiter(path, Now()) as later:
         assert (await later.snapshot("free", metered=True)).tokens_used == 7
+
+
+def test_what_was_read_before_a_row_was_written_does_not_hide_that_row() -> None:
+    """A reader who left the row out is answered after the writer: by then it is in neither of the two."""
+    counted = Counted()
+    counted.put(LimitRow("a", day_of(NOON), True, 7, True, NOON))
+    left_out = counted.rows
+    counted.unwritten(NOON).written(Tally(1, 7, 1, 7))
+    counted.learn(NOON, Tally(), left_out)
+    assert counted.today(NOON) == Tally(1, 7, 1, 7)
+    counted.learn(NOON, Tally(2, 9, 2, 9), {})
+    assert counted.today(NOON) == Tally(2, 9, 2, 9)
 
 
 async def test_what_came_to_nothing_is_deleted_once(path: Path) -> None:
