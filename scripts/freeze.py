@@ -42,6 +42,7 @@ CANNOT = 3
 """Exit code of ``--if-changed`` where this machine has not what PyInstaller needs."""
 PROBE = """
 import json, sys
+import sidecar.observability  # first, as in the real start
 from sidecar.app import Application
 
 def report(self):
@@ -132,6 +133,7 @@ def build(dist: Path, *, late: bool = True, stored: bool = True) -> str:
         "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", EPOCH),
         "PYTHONHASHSEED": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONNODEBUGRANGES": "1",  # tracebacks name lines; the columns are a sixth of the code
         "PYINSTALLER_CONFIG_DIR": str(ROOT / "build" / "cache"),
         "SCALIX_FREEZE_PLAN": str(plan),
     }
