@@ -56,6 +56,19 @@ def test_a_peer_becomes_the_target_where_it_was_measured() -> None:
     ]
 
 
+def test_a_share_of_a_peer_may_be_the_target_in_some_cases() -> None:
+    section = Section("cpu", "CPU", "")
+    for case in ("chat: alone", "chat: paced"):
+        section.add(case, "sidecar", "ms", [20.0])
+        section.add(case, "AI SDK", "ms", [70.0])
+    against(section, "sidecar", "AI SDK", "a fifth", share=0.2, plus=10.0, among=lambda case: case.endswith("alone"))
+    against(section, "sidecar", "AI SDK", "not above")
+    assert [(figure.verdict, figure.target and figure.target.words) for figure in section.figures[::2]] == [
+        ("missed", "a fifth (16)"),
+        ("ok", "not above (70)"),
+    ]
+
+
 def test_the_json_holds_every_sample_its_spread_and_the_verdict() -> None:
     report = json.loads(made_up().as_json())
     assert report["machine"] == {"processor": "a <fast> one"}

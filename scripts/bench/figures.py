@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -107,10 +107,21 @@ class Report(msgspec.Struct):
         return msgspec.json.format(msgspec.json.encode(whole))
 
 
-def against(section: Section, peer: str, other: str, words: str, plus: float = 0.0) -> None:
-    """Give every figure of ``peer`` the median of ``other`` in the same case, ``plus`` something, as its target."""
+def against(
+    section: Section,
+    peer: str,
+    other: str,
+    words: str,
+    *,
+    share: float = 1.0,
+    plus: float = 0.0,
+    among: Callable[[str], bool] = lambda _: True,
+) -> None:
+    """Give the figures of ``peer`` in the cases ``among`` that have no target yet one: at most ``share`` of the median
+    of ``other`` in the same case, to which ``plus`` is added."""
     for figure in section.figures:
-        limit = section.median(figure.case, other) if figure.peer == peer and figure.target is None else None
-        if limit is not None:
-            figures = f"{limit:.3g} + {plus:.3g}" if plus else f"{limit:.3g}"
-            figure.target = Target(limit + plus, f"{words} ({figures})")
+        judged = figure.peer == peer and figure.target is None and among(figure.case)
+        median = section.median(figure.case, other) if judged else None
+        if median is not None:
+            limit = share * (median + plus)
+            figure.target = Target(limit, f"{words} ({limit:.3g})")

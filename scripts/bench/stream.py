@@ -36,14 +36,18 @@ class Case:
 
 
 SHORT: Final = Case("one short answer", 1, 20)
+ALONE: Final = Case("1 stream", 1, 2000)
 BURST: Final = Case("32 at once", 32, 500)
 CASES: Final = (
-    Case("1 stream", 1, 2000),
+    ALONE,
     Case("8 streams", 8, 1000),
     BURST,
     Case("1 stream, a chunk per 10 ms", 1, 200, pace_ms=10),
     Case("8 streams, a chunk per 10 ms each", 8, 200, pace_ms=10),
 )
+
+_A_FIFTH: Final = (f": {ALONE.name}", f": {BURST.name}")
+"""Ends of the cases in which the sidecar is to take a fifth of the AI SDK's CPU per chunk."""
 
 
 @dataclass
@@ -157,8 +161,10 @@ def measure(run: Run, versions: dict[str, str]) -> list[Section]:
                         slowest.add(dialect, client.name, "ms", outcomes[client.name].slowest_ms)
         commit_ms = commits(where)
     first.add("the turn's rows", "SQLite alone", "ms", commit_ms)
-    against(first, SIDECAR, AI_SDK, "AI SDK + the turn's rows", plus=median(commit_ms))
-    for section in (short_cpu, several, cpu, slowest):
+    against(first, SIDECAR, AI_SDK, "half of the AI SDK + the turn's rows", share=0.5, plus=median(commit_ms))
+    against(slowest, SIDECAR, AI_SDK, "half of the AI SDK", share=0.5)
+    against(cpu, SIDECAR, AI_SDK, "a fifth of the AI SDK", share=0.2, among=lambda case: case.endswith(_A_FIFTH))
+    for section in (short_cpu, several, cpu):
         against(section, SIDECAR, AI_SDK, "not above the AI SDK")
     return [first, short_cpu, several, cpu, slowest]
 
