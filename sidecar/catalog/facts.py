@@ -33,11 +33,11 @@ OPEN_THINKING: Final = ModelFacts(reasoning="budget", image_input=False)
 UNKNOWN: Final = ModelFacts()
 
 _BY_NAME: Final[tuple[tuple[re.Pattern[str], ModelFacts], ...]] = (
-    (re.compile(r"gpt-5(\.\d+)?-chat"), PLAIN_VISION),
+    (re.compile(r"gpt-[5-9](\.\d+)?-chat"), PLAIN_VISION),
     (re.compile(r"o[13]-(mini|preview)"), OPENAI_REASONING_TEXT),
-    (re.compile(r"o\d(-|$)|gpt-5|codex-|computer-use"), OPENAI_REASONING),
+    (re.compile(r"o\d(-|$)|gpt-[5-9]|codex-|computer-use"), OPENAI_REASONING),
     (re.compile(r"gpt-4\.1|gpt-4o|chatgpt-4o"), PLAIN_VISION),
-    (re.compile(r"claude-3[.-]7|claude-(sonnet|opus|haiku)-[4-9]|claude-[4-9]"), THINKING_BUDGET),
+    (re.compile(r"claude-3[.-]7|claude-[a-z]+-[4-9]|claude-[4-9]"), THINKING_BUDGET),
     (re.compile(r"claude-3"), PLAIN_VISION),
     (re.compile(r"gemini-(2\.5|[3-9])"), THINKING_BUDGET),
     (re.compile(r"gemini-"), PLAIN_VISION),

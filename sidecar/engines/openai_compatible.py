@@ -31,13 +31,15 @@ from sidecar.engines.refusals import without
 
 PATH: Final = "/chat/completions"
 
-_NEW_LIMIT_NAME: Final = re.compile(r"^(?:[\w.-]+/)?(?:gpt-5|o\d)", re.IGNORECASE)
+_NEW_LIMIT_NAME: Final = re.compile(r"^(?:[\w.-]+/)?(?:gpt-[5-9]|o\d)", re.IGNORECASE)
 """OpenAI's reasoning families refuse ``max_tokens`` and want ``max_completion_tokens``."""
 
 OPENROUTER_TOKENS: Final[dict[ThinkingLevel, int]] = {"low": 1024, "medium": 4000, "high": 16_000}
 """The user's thinking setting; 1024 is the least that the strictest vendor behind it takes."""
 
 _ASKS_FOR_USAGE: Final = {"stream_options": {"include_usage": True}}
+_TELL_USAGE_ANYWAY: Final = frozenset({"mistral", "perplexity"})
+"""Mistral refuses the member, so the first chat of every process would be asked twice."""
 
 
 class OpenAICompatibleEngine:
@@ -114,7 +116,8 @@ def request_body(call: ModelCall) -> dict[str, Any]:
     if call.response_format is not None:
         body["response_format"] = response_format(call.response_format)
     body.update(_thinking(call))
-    body.update(_ASKS_FOR_USAGE)
+    if target.provider not in _TELL_USAGE_ANYWAY:
+        body.update(_ASKS_FOR_USAGE)
     body.update({_snake(name): value for name, value in call.provider_options.items() if value is not None})
     body.update(target.body)
     return body

@@ -51,7 +51,13 @@ _NAMES: Final[dict[Dialect, dict[str, re.Pattern[str]]]] = {
         "reasoning.summary": re.compile(r"\breasoning[._ ]summar(?:y|ies)\b", re.IGNORECASE),
         "reasoning": re.compile(r"['\"`]reasoning['\"`]"),
     },
-    "anthropic": {"temperature": _TEMPERATURE, "top_p": _TOP_P, "top_k": _TOP_K, "thinking": _THINKING},
+    "anthropic": {
+        "temperature": _TEMPERATURE,
+        "top_p": _TOP_P,
+        "top_k": _TOP_K,
+        "thinking": _THINKING,
+        "output_config": re.compile(r"\boutput_config\b|\beffort\b"),
+    },
     "google": {
         "generationConfig.temperature": _TEMPERATURE,
         "generationConfig.topP": _TOP_P,

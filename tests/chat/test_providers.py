@@ -257,3 +257,12 @@ async def test_every_request_to_the_engine_has_a_number_of_its_own(place: Instal
     assert [number for _, _, number in ids] == ["attempt-1", "attempt-2", "attempt-3"]
     assert len({call for call, _, _ in ids}) == 1
     assert ["thinking" in request.json for request in place.provider.requests] == [True, False, False]
+
+
+@pytest.mark.parametrize(("provider", "asked"), [("mistral", False), ("perplexity", False), ("together", True)])
+async def test_usage_is_asked_for_where_it_does_not_come_by_itself(
+    place: Installation, provider: str, asked: bool
+) -> None:
+    """Mistral answers 422 to the question."""
+    body = await ask(place, provider, "some-model")
+    assert ("stream_options" in body) is asked

@@ -289,6 +289,36 @@ async def test_anthropic_thinks_on_top_of_the_answers_limit_and_without_temperat
     assert "temperature" not in body
 
 
+@pytest.mark.parametrize(
+    ("model", "thinking", "effort"),
+    [
+        ("claude-sonnet-4-20250514", {"type": "enabled", "budget_tokens": 1024}, None),
+        ("claude-3-7-sonnet-latest", {"type": "enabled", "budget_tokens": 1024}, None),
+        ("claude-haiku-4-5-20251001", {"type": "enabled", "budget_tokens": 1024}, None),
+        ("claude-opus-4-6", {"type": "adaptive"}, {"effort": "low"}),
+        ("claude-opus-4-7", {"type": "adaptive", "display": "summarized"}, {"effort": "low"}),
+        ("claude-sonnet-5", {"type": "adaptive", "display": "summarized"}, {"effort": "low"}),
+        ("claude-sonnet-5-20260801", {"type": "adaptive", "display": "summarized"}, {"effort": "low"}),
+    ],
+)
+async def test_anthropic_is_asked_to_think_as_its_generation_does(
+    engines: Engines, provider: ScriptedProvider, model: str, thinking: dict[str, Any], effort: dict[str, str] | None
+) -> None:
+    asked = {"model": model, "wire_model": model, "reasoning": "budget", "max_output_tokens": 9000, "temperature": 0.0}
+    body = (await sent(engines, provider, "anthropic", asked, thinking="low")).json
+    assert (body["thinking"], body.get("output_config")) == (thinking, effort)
+    assert body["max_tokens"] == 9000 + thinking.get("budget_tokens", 0)
+    assert "temperature" not in body
+
+
+@pytest.mark.parametrize(("model", "limit"), [("claude-sonnet-4-20250514", 4096), ("claude-opus-4-5", 64_000)])
+async def test_anthropic_gets_a_limit_even_when_nobody_knows_one(
+    engines: Engines, provider: ScriptedProvider, model: str, limit: int
+) -> None:
+    body = (await sent(engines, provider, "anthropic", {"model": model, "wire_model": model})).json
+    assert body["max_tokens"] == limit
+
+
 @pytest.mark.parametrize("reasoning", ["none", "budget"])
 async def test_anthropic_does_not_think_unless_user_and_model_want_it(
     engines: Engines, provider: ScriptedProvider, reasoning: str
@@ -410,6 +440,9 @@ async def test_gemini_gets_contents_and_a_generation_config(engines: Engines, pr
         ("gemini-2.5-flash", "low", {"includeThoughts": True, "thinkingBudget": 1000}),
         ("gemini-2.5-flash", "medium", {"includeThoughts": True, "thinkingBudget": 4000}),
         ("gemini-3-pro-preview", "high", {"includeThoughts": True, "thinkingLevel": "high"}),
+        ("gemini-3-pro-preview", "medium", {"includeThoughts": True, "thinkingLevel": "high"}),
+        ("gemini-3-flash-preview", "medium", {"includeThoughts": True, "thinkingLevel": "medium"}),
+        ("gemini-3.7-flash", "low", {"includeThoughts": True, "thinkingLevel": "low"}),
     ],
 )
 async def test_gemini_thinks_as_the_user_set_it(

@@ -127,6 +127,16 @@ async def test_what_is_refused_is_left_out_at_once_and_from_then_on(
     assert third == second, "what was learned is kept"
 
 
+async def test_an_imitation_of_anthropics_that_takes_no_effort(engines: Engines, provider: ScriptedProvider) -> None:
+    words = "output_config: Extra inputs are not permitted"
+    refusal = Answer.json({"type": "error", "error": {"type": "invalid_request_error", "message": words}}, status=400)
+    provider.answer(PATHS["anthropic"], refusal, Answer.stream(STREAMS["anthropic"]))
+    name = {"model": "claude-opus-4-6", "wire_model": "claude-opus-4-6"}
+    assert text_of(await collect(engines, call(to(provider, "anthropic", **name), thinking="low"))) == "Hello"
+    assert ["output_config" in request.json for request in provider.requests] == [True, False]
+    assert ["thinking" in request.json for request in provider.requests] == [True, True]
+
+
 async def test_a_limit_goes_under_its_other_name_and_then_not_at_all(
     engines: Engines, provider: ScriptedProvider
 ) -> None:

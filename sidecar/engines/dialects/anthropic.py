@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Final
@@ -33,8 +34,21 @@ from sidecar.engines.refusals import without
 VERSION: Final = "2023-06-01"
 DEFAULT_MAX_TOKENS: Final = 4096
 """The API demands a limit; the app's SDK sends this one when nobody knows better (app contract 9)."""
+NEWER_MAX_TOKENS: Final = 64_000
+"""What every model from 4.5 on can write; those are in no list of the app, and 4,096 would cut their answers short."""
 THINKING_TOKENS: Final[dict[ThinkingLevel, int]] = {"low": 1024, "medium": 4000, "high": 16_000}
 """The user's thinking setting; 1024 is the least the API takes."""
+
+_Generation = tuple[int, int]
+
+_LONG_ANSWERS: Final[_Generation] = (4, 5)
+_ADAPTIVE: Final[_Generation] = (4, 6)
+"""From here on a model decides itself how much to think, guided by an effort word; a budget is deprecated, and refused
+from 4.7 on (vendor documentation, "Adaptive thinking")."""
+_QUIET: Final[_Generation] = (4, 7)
+"""From here on thoughts are left out of the answer unless they are asked for."""
+
+_NAME: Final = re.compile(r"claude-[a-z]+-(\d{1,2})(?:[.-](\d{1,2}))?(?![\d])")
 
 
 def prepare(call: ModelCall) -> PreparedRequest:
@@ -54,7 +68,7 @@ def body(call: ModelCall) -> dict[str, Any]:
     """The JSON body. With thinking on, its budget comes on top of the answer's limit and no temperature is sent: the
     API refuses any."""
     thinking = thinking_of(call)
-    limit = output_limit(call) or DEFAULT_MAX_TOKENS
+    limit = output_limit(call) or (NEWER_MAX_TOKENS if _generation(call) >= _LONG_ANSWERS else DEFAULT_MAX_TOKENS)
     if thinking and thinking.get("type") == "enabled":
         limit += thinking.get("budget_tokens", 0)
     sampling = given(temperature=temperature(call), top_p=call.top_p, top_k=call.top_k)
@@ -62,7 +76,7 @@ def body(call: ModelCall) -> dict[str, Any]:
         "model": call.target.wire_model,
         "max_tokens": limit,
         **({} if thinking else sampling),
-        **given(system=_system(call), thinking=thinking),
+        **given(system=_system(call), thinking=thinking, output_config=_effort(call)),
         "messages": _messages(call.messages),
         "stream": True,
         **_tools(call, one_at_a_time=call.provider_options.get("disableParallelToolUse") is True),
@@ -78,7 +92,23 @@ def thinking_of(call: ModelCall) -> dict[str, Any] | None:
         return snake_case(options) if options.get("type") != "disabled" else None
     if call.thinking is None or call.target.reasoning != "budget":
         return None
-    return {"type": "enabled", "budget_tokens": THINKING_TOKENS[call.thinking]}
+    generation = _generation(call)
+    if generation < _ADAPTIVE:
+        return {"type": "enabled", "budget_tokens": THINKING_TOKENS[call.thinking]}
+    return {"type": "adaptive", **({"display": "summarized"} if generation >= _QUIET else {})}
+
+
+def _effort(call: ModelCall) -> dict[str, Any] | None:
+    """The user's setting where a model takes a word instead of a budget; options of the call's own go before it."""
+    if "thinking" in call.provider_options or call.thinking is None or call.target.reasoning != "budget":
+        return None
+    return {"effort": call.thinking} if _generation(call) >= _ADAPTIVE else None
+
+
+def _generation(call: ModelCall) -> _Generation:
+    """4.6 of ``claude-opus-4-6``, 5.0 of ``claude-sonnet-5-20260801``; 0.0 where the name does not tell."""
+    found = _NAME.search(call.target.wire_model)
+    return (int(found[1]), int(found[2] or 0)) if found else (0, 0)
 
 
 def _system(call: ModelCall) -> list[dict[str, Any]] | None:

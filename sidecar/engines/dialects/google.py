@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Final
@@ -27,9 +28,10 @@ from sidecar.engines.refusals import without
 
 THINKING_TOKENS: Final[dict[ThinkingLevel, int]] = {"low": 1000, "medium": 4000, "high": -1}
 """The user's thinking setting (app contract 10); -1 lets the model decide."""
-_LEVELS: Final[dict[ThinkingLevel, str]] = {"low": "low", "medium": "high", "high": "high"}
-"""Gemini 3 takes a word; its models have no medium in common."""
 
+_TAKES_LEVELS: Final = re.compile(r"gemini-[3-9]")
+_NO_MEDIUM: Final = "gemini-3-pro"
+"""From Gemini 3 on models take a word; the first of them knows low and high only."""
 
 _NO_SIGNATURE: Final = base64.b64encode(b"skip_thought_signature_validator").decode()
 """Gemini 3 refuses a tool call of an earlier turn without the signature it came with; this stands for calls whose
@@ -88,7 +90,11 @@ def body(call: ModelCall) -> dict[str, Any]:
 
 
 def _is_gemini_3(call: ModelCall) -> bool:
-    return call.target.wire_model.rpartition("/")[2].startswith("gemini-3")
+    return bool(_TAKES_LEVELS.match(_bare_name(call)))
+
+
+def _bare_name(call: ModelCall) -> str:
+    return call.target.wire_model.rpartition("/")[2]
 
 
 def _thinking(call: ModelCall) -> dict[str, Any] | None:
@@ -98,8 +104,13 @@ def _thinking(call: ModelCall) -> dict[str, Any] | None:
     if call.thinking is None:
         return {"includeThoughts": True}
     if _is_gemini_3(call):
-        return {"includeThoughts": True, "thinkingLevel": _LEVELS[call.thinking]}
+        return {"includeThoughts": True, "thinkingLevel": _level(call, call.thinking)}
     return {"includeThoughts": True, "thinkingBudget": THINKING_TOKENS[call.thinking]}
+
+
+def _level(call: ModelCall, wanted: ThinkingLevel) -> str:
+    knows_medium = not _bare_name(call).startswith(_NO_MEDIUM)
+    return "high" if wanted == "medium" and not knows_medium else wanted
 
 
 def _response_format(call: ModelCall) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from sidecar.engines.members import given, output_limit, snake_case, temperature
 from sidecar.engines.openai_compatible import file_url, request_headers
 from sidecar.engines.refusals import without
 
-_REASONING_MODEL: Final = re.compile(r"^(?:o\d|gpt-5(?!.*-chat)|codex-|computer-use)")
+_REASONING_MODEL: Final = re.compile(r"^(?:o\d|gpt-[5-9](?!.*-chat)|codex-|computer-use)")
 """Models that take no temperature and read ``developer`` for ``system`` (app contract 10)."""
 
 
