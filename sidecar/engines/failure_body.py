@@ -10,6 +10,10 @@ import msgspec
 _CHARSETS: Final = frozenset({"utf-8", "utf-16", "iso-8859-1", "iso-8859-15", "windows-1252", "gbk", "gb2312", "big5"})
 """Encodings believed; decoding by a name a server made up could run anything Python calls a codec."""
 
+_TRY_AGAIN_IN: Final = re.compile(
+    r"\b(?:try again|retry) in (?:(\d{1,4})m)?(\d{1,6}(?:\.\d{1,9})?) ?(ms|s)\b", re.IGNORECASE
+)
+
 _DEEPEST: Final = 4
 """Errors wrapped in errors (proxies put the vendor's JSON into their own message) are unwrapped this far."""
 
@@ -54,6 +58,8 @@ def read_failure(text: str, content_type: str = "") -> VendorFailure:
     document = _json_in(stripped)
     if document is not None:
         _read(document, failure, 0)
+        if failure.retry_after_ms is None and failure.message:
+            failure.retry_after_ms = _told_wait(failure.message)
     elif "html" in content_type.lower() or stripped[:1] == "<":
         failure.message = _sentence_of_html(stripped)
     else:
@@ -106,6 +112,17 @@ def _read_members(error: dict[str, Any], failure: VendorFailure) -> None:
     for detail in details if isinstance(details, list) else ():
         if isinstance(detail, dict) and isinstance(delay := detail.get("retryDelay"), str):  # google.rpc.RetryInfo
             failure.retry_after_ms = _milliseconds(delay)
+
+
+def _told_wait(sentence: str) -> int | None:
+    """Milliseconds of "Please try again in 20s" (OpenAI, Groq) and "Please retry in 41.2s" (Google): errors inside a
+    stream have no header to say it in."""
+    found = _TRY_AGAIN_IN.search(sentence)
+    if found is None:
+        return None
+    minutes, number, unit = found.groups()
+    seconds = float(number) / (1000 if unit == "ms" else 1)
+    return int((int(minutes or 0) * 60 + seconds) * 1000)
 
 
 def _milliseconds(duration: str) -> int | None:

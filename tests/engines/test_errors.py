@@ -352,6 +352,12 @@ def test_an_html_page_is_named_by_its_title() -> None:
 @pytest.mark.parametrize(
     ("headers", "body", "expected"),
     [
+        ({}, {"error": {"message": "Rate limit reached for x. Please try again in 20s. Visit y."}}, 20_000),
+        ({}, {"error": {"message": "Rate limit reached. Please try again in 350ms."}}, 350),
+        ({}, {"error": {"message": "Rate limit reached. Please try again in 1m2.5s."}}, 62_500),
+        ({}, {"error": {"message": "Quota exceeded. Please retry in 41.2s."}}, 41_200),
+        ({"retry-after": "7"}, {"error": {"message": "Please try again in 20s."}}, 7_000),
+        ({}, {"error": {"message": "Please try again in 2 days."}}, None),
         ({"retry-after": "7"}, {}, 7_000),
         ({"retry-after": "0.5"}, {}, 500),
         ({"retry-after-ms": "250", "retry-after": "7"}, {}, 250),
