@@ -20,7 +20,8 @@ import anyio
 import anyio.to_thread
 
 from sidecar.errors import DatabaseBusy, DatabaseUnreadable
-from sidecar.store.worker import NEWEST_KNOWN_SCHEMA, Job, Outcome, Worker, schema_version
+from sidecar.store.job import Job, Outcome
+from sidecar.store.worker import NEWEST_KNOWN_SCHEMA, Worker, schema_version
 
 T = TypeVar("T")
 

@@ -15,7 +15,8 @@ import pytest
 
 from sidecar.errors import DatabaseBusy
 from sidecar.store.database import Database
-from sidecar.store.worker import Job, Outcome, Worker
+from sidecar.store.job import Job, Outcome
+from sidecar.store.worker import Worker
 from tests.app_database import create_app_database, rows
 
 pytestmark = pytest.mark.anyio
