@@ -110,6 +110,7 @@ class Sides:
         return merged(rows, self._unshared.file(file.document), file.changed_at)
 
     def _table(self, connection: sqlite3.Connection) -> Table:
+        """The table, and with it whether it is still owed what the file was told."""
         table = read_table(connection)
         unshared = self._unshared
         if unshared is not NOTHING_UNSHARED and not unshared.is_owed_to(table, self.file.read().digest):

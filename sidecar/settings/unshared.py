@@ -1,8 +1,8 @@
 """What the file was told and the table not yet. Pure.
 
 The app drops every key and member it does not know whenever it writes the file. The table keeps those, but not what was
-changed while it was locked, or before there was one: that is remembered here, in memory, until a transaction has made
-both sides say the same.
+changed while nobody could write it (it was locked, or a newer build's): that is remembered here, in memory, until a
+transaction has made both sides say the same.
 """
 
 from __future__ import annotations
