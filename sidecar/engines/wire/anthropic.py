@@ -59,12 +59,13 @@ class _Delta(msgspec.Struct, gc=False):
 
 
 class _Block(msgspec.Struct, gc=False):
+    # Blocks nobody here knows may have any shape.
     type: str | None = None
-    text: str | None = None
-    thinking: str | None = None
-    signature: str | None = None
-    id: str | None = None
-    name: str | None = None
+    text: Any = None
+    thinking: Any = None
+    signature: Any = None
+    id: Any = None
+    name: Any = None
     input: Any = None
     content: Any = None
 
@@ -199,7 +200,8 @@ class AnthropicDecoder(WireDecoder):
     def _block_start(self, index: int | None, block: _Block, out: list[Event]) -> None:
         kind = block.type or ""
         if kind in _CALL_BLOCKS:
-            call = PendingCall(block.id or f"call-{index}", block.name or "", provider_executed=_CALL_BLOCKS[kind])
+            call_id, name = _text(block.id) or f"call-{index}", _text(block.name)
+            call = PendingCall(call_id, name, provider_executed=_CALL_BLOCKS[kind])
             self._calls[index] = call
             if not _runs_code(call):
                 call.start(out)
@@ -211,10 +213,11 @@ class AnthropicDecoder(WireDecoder):
                 self._cite(result, out)
         elif kind == "compaction" and isinstance(block.content, str) and block.content:
             out.append(TextDelta(block.content, str(index)))
-        if block.text:
-            out.append(TextDelta(block.text, str(index)))
-        if block.thinking or block.signature:
-            out.append(ReasoningDelta(block.thinking or "", str(index), block.signature or None))
+        if text := _text(block.text):
+            out.append(TextDelta(text, str(index)))
+        thinking, signature = _text(block.thinking), _text(block.signature)
+        if thinking or signature:
+            out.append(ReasoningDelta(thinking, str(index), signature or None))
 
     def _block_stop(self, index: int | None, out: list[Event]) -> None:
         if (call := self._calls.pop(index, None)) is None:
@@ -241,6 +244,11 @@ class AnthropicDecoder(WireDecoder):
         if fresh:
             self._usage.update(fresh)
             out.append(_usage(self._usage))
+
+
+def _text(value: Any) -> str:
+    """``value`` if it is text, else nothing."""
+    return value if isinstance(value, str) else ""
 
 
 def _runs_code(call: PendingCall) -> bool:

@@ -67,8 +67,8 @@ class _Delta(msgspec.Struct, gc=False):
 
 
 class _Choice(msgspec.Struct, gc=False):
-    delta: _Delta | None = None
-    message: _Delta | None = None
+    delta: _Delta | list[Any] | None = None
+    message: _Delta | list[Any] | None = None
     finish_reason: str | None = None
     error: Any = None
 
@@ -150,7 +150,7 @@ class OpenAIChatDecoder(WireDecoder):
         if choices:
             choice = choices[0]
             delta = choice.delta or choice.message
-            if delta is not None:
+            if isinstance(delta, _Delta):  # PHP writes an empty object as a list
                 self._delta(delta, out)
             if choice.finish_reason:
                 self._calls.complete(out)

@@ -72,14 +72,14 @@ class _Item(msgspec.Struct, gc=False):
     call_id: str | None = None
     name: str | None = None
     arguments: Any = None
-    content: list[Any] | None = None
-    summary: list[Any] | None = None
+    content: Any = None
+    summary: Any = None
     code: Any = None
     container_id: Any = None
     action: Any = None
     operation: Any = None
     result: Any = None
-    output_format: str | None = None
+    output_format: Any = None
 
 
 class _Response(msgspec.Struct, gc=False):
@@ -259,7 +259,7 @@ class OpenAIResponsesDecoder(WireDecoder):
             self._tool_item(kind, item, out)
 
     def _message(self, index: int | None, item: _Item, out: list[Event]) -> None:
-        for position, part in enumerate(item.content or ()):
+        for position, part in enumerate(items(item.content)):
             fields = member(part)
             text = fields.get("text") or fields.get("refusal")
             if isinstance(text, str) and text and not _has(self._texts, index, position):
@@ -287,7 +287,7 @@ class OpenAIResponsesDecoder(WireDecoder):
         """Reasoning of an item of which nothing was streamed."""
         if any(sent in (index, None) for sent, _ in self._thoughts):
             return
-        for position, part in enumerate(item.summary or item.content or ()):
+        for position, part in enumerate(items(item.summary) or items(item.content)):
             text = member(part).get("text")
             if isinstance(text, str) and text:
                 out.append(ReasoningDelta(text, f"{item.id or index}:{position}"))
@@ -303,7 +303,8 @@ class OpenAIResponsesDecoder(WireDecoder):
             call_id or item.call_id or item.id or kind, name, _tool_input(kind, item), out, provider_executed=executed
         )
         if kind == "image_generation_call" and isinstance(item.result, str) and item.result:
-            out.append(GeneratedFile(f"image/{item.output_format or 'png'}", item.result))
+            kind_of_image = item.output_format if isinstance(item.output_format, str) else "png"
+            out.append(GeneratedFile(f"image/{kind_of_image}", item.result))
 
     # --- text ----------------------------------------------------------------------------------------------------
 

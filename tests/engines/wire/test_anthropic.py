@@ -150,6 +150,18 @@ def test_the_tools_of_code_execution_have_one_name(name: str, pieces: list[str],
     assert (call.provider_executed, reading.inputs["s"]) == (True, call.arguments)
 
 
+def test_a_block_nobody_knows_may_have_any_shape() -> None:
+    reading = messages(
+        message_start(),
+        block_start(0, "some_new_block", text={"a": 1}, thinking=[], signature=3, id=4, name={}),
+        block_stop(0),
+        block_start(1, "text", text="a"),
+        block_stop(1),
+        *message_end("end_turn"),
+    )
+    assert (reading.text, reading.reasoning, reading.finish, reading.error) == ("a", "", "stop", None)
+
+
 def test_search_results_and_citations_become_sources_once() -> None:
     page = {"url": "https://ponds.example/1", "title": "Ponds"}
     reading = messages(

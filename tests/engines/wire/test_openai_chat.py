@@ -569,3 +569,9 @@ def test_a_list_of_errors_is_an_error() -> None:
     error = read("openai-chat", body).error
     assert error is not None
     assert "Authentication error" in error.message
+
+
+def test_an_empty_object_may_be_written_as_a_list() -> None:
+    """As PHP does."""
+    reading = read("openai-chat", data(chunk({"content": "a"}), chunk([], "stop", usage=[]), "[DONE]"))  # type: ignore[arg-type]
+    assert (reading.text, reading.finish, reading.error) == ("a", "stop", None)

@@ -220,6 +220,12 @@ def test_tools_that_only_the_client_could_run(item: dict[str, Any], name: str, a
     assert (call.id, call.name, json.loads(call.arguments), call.provider_executed) == ("c_1", name, arguments, False)
 
 
+def test_an_item_nobody_knows_may_have_any_shape() -> None:
+    odd = {"type": "some_new_call", "id": "t_1", "content": "text", "summary": {"a": 1}, "output_format": 3}
+    reading = responses(added(odd), done(odd), text("a", 1), end())
+    assert (reading.text, reading.calls, reading.finish, reading.error) == ("a", [], "stop", None)
+
+
 def test_a_generated_image() -> None:
     item = {"type": "image_generation_call", "id": "ig_1", "result": "UklGRg==", "output_format": "webp"}
     assert responses(done(item), end()).files == [GeneratedFile("image/webp", "UklGRg==")]
