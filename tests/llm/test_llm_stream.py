@@ -271,6 +271,7 @@ async def test_calls_and_chats_share_the_sixty_four_places(place: Installation) 
     async with memory_host(place.folder, capabilities={"chunks": "patch"}) as host:
         chat = await host.start("chat:stream", place.stream_params(one))
         calls = [await host.start("llm:stream", call(callId=f"c{number}")) for number in range(63)]
+        await host.until(lambda: len({part["callId"] for part in host.notifications("llm:part")}) == 63)
         for method, params in (("llm:stream", call(callId="more")), ("chat:stream", place.stream_params(two))):
             with pytest.raises(RpcError) as refused:
                 await host.request(method, params)
