@@ -33,9 +33,11 @@ class LaterHandlers:
         return {name: partial(self._call, name) for name in self._names}
 
     async def _call(self, name: str, params: dict[str, Any]) -> Any:
-        if self._made is None:
-            async with self._lock:  # calls go on in the order in which they came
-                if self._made is None:
+        made = self._made
+        if made is None or self._lock.locked():
+            async with self._lock:  # calls go on in the order in which they came, and new ones behind them
+                made = self._made
+                if made is None:
                     await anyio.to_thread.run_sync(lambda: [*map(import_module, self._modules)])
-                    self._made = self._make()
-        return await self._made[name](params)
+                    self._made = made = self._make()
+        return await made[name](params)
