@@ -430,6 +430,18 @@ async def test_the_title_comes_from_the_answer_and_only_once(place: Installation
     assert titles == ["My\nchat", "Mine"]
 
 
+async def test_an_answer_that_was_cancelled_gives_no_title(place: Installation) -> None:
+    text = "<scalix-chat-summary>Half</scalix-chat-summary> and"
+    place.script([*openai_chat_stream([text])[:2], Pause()])
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.start("chat:stream", place.stream_params(chat))
+        await host.until(lambda: host.text(chat) == text)
+        await host.request("chat:cancel", {"chatId": chat})
+        assert "chatSummary" not in host.terminals(chat)[0]
+    assert rows(place.database, "SELECT title FROM chats")[0]["title"] is None
+
+
 async def test_the_text_is_saved_while_it_streams(place: Installation) -> None:
     place.script([*openai_chat_stream(["Hello"])[:2], Pause()])
     chat = place.chat()
