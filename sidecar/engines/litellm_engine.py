@@ -41,6 +41,7 @@ from sidecar.engines.members import output_limit, snake_case, temperature
 from sidecar.engines.openai_compatible import messages, response_format, tool_choice, tools
 from sidecar.engines.own_loop import OwnLoop
 from sidecar.engines.timeouts import Timeouts
+from sidecar.engines.wire.lenient import count
 from sidecar.errors import ProviderError
 from sidecar.redaction import register_secret
 
@@ -351,9 +352,9 @@ def _usage(usage: Any) -> Usage:
     output = getattr(usage, "completion_tokens_details", None)
     prompt = getattr(usage, "prompt_tokens_details", None)
     return Usage(
-        input_tokens=usage.prompt_tokens,
-        output_tokens=usage.completion_tokens,
-        reasoning_tokens=getattr(output, "reasoning_tokens", None),
-        cached_input_tokens=getattr(prompt, "cached_tokens", None),
-        total_tokens=usage.total_tokens,
+        input_tokens=count(usage.prompt_tokens),
+        output_tokens=count(usage.completion_tokens),
+        reasoning_tokens=count(getattr(output, "reasoning_tokens", None)),
+        cached_input_tokens=count(getattr(prompt, "cached_tokens", None)),
+        total_tokens=count(usage.total_tokens),
     )

@@ -442,6 +442,20 @@ async def test_an_answer_that_was_cancelled_gives_no_title(place: Installation) 
     assert rows(place.database, "SELECT title FROM chats")[0]["title"] is None
 
 
+@pytest.mark.parametrize("tokens", [2**63, 1e30])
+async def test_an_answer_that_claims_more_tokens_than_a_table_can_hold_is_saved(
+    place: Installation, tokens: float
+) -> None:
+    """Its row of usage would be refused with everything else of the transaction, and again with every later one."""
+    usage = {"prompt_tokens": tokens, "completion_tokens": tokens, "total_tokens": tokens}
+    place.script(openai_chat_stream(["Hello"], usage=usage))
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+    assert place.messages(chat)[-1] == ("assistant", "Hello")
+    assert rows(place.database, "SELECT output_tokens FROM sidecar_requests")[0]["output_tokens"] < 10
+
+
 async def test_the_text_is_saved_while_it_streams(place: Installation) -> None:
     place.script([*openai_chat_stream(["Hello"])[:2], Pause()])
     chat = place.chat()

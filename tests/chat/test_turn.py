@@ -316,6 +316,29 @@ async def test_type_errors_are_reported_and_fixed(place: Installation) -> None:
     assert '<scalix-file path="a.ts">\nbad' in codebase
 
 
+async def test_an_answer_that_adds_packages_is_not_checked_before_they_are_there(place: Installation) -> None:
+    place.answers('<scalix-add-dependency packages="left-pad"></scalix-add-dependency>')
+    problem = {"file": "a.ts", "line": 1, "column": 2, "code": 2307, "message": "Cannot find module"}
+    chat = place.chat()
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "checkProblems": True}) as host:
+        host.answer_host["host:check-problems"] = lambda _: {"problems": [problem]}
+        await host.request("set-user-settings", {"enableAutoFixProblems": True})
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        assert "problem-report" not in host.text(chat)
+
+
+async def test_errors_that_stay_are_given_up_after_two_attempts(place: Installation) -> None:
+    place.script(*(openai_chat_stream([f'<scalix-write path="a.ts">{number}</scalix-write>']) for number in range(4)))
+    problem = {"file": "a.ts", "line": 1, "column": 2, "code": 2304, "message": "Cannot find b"}
+    chat = place.chat()
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "checkProblems": True}) as host:
+        host.answer_host["host:check-problems"] = lambda _: {"problems": [problem]}
+        await host.request("set-user-settings", {"enableAutoFixProblems": True})
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        assert host.text(chat).endswith('<scalix-write path="a.ts">2</scalix-write>')
+    assert len(place.provider.requests) == 3
+
+
 async def test_the_hosts_system_prompt_and_substitutions_are_used(place: Installation) -> None:
     place.answers("import $$SUPA", "BASE_CLIENT_CODE$$ twice $$SUPABASE_CLIENT_CODE$$")
     chat = place.chat()
@@ -512,6 +535,7 @@ async def test_too_many_requests_end_in_the_apps_words(place: Installation) -> N
         "Sorry, there was an error from the AI: Failed after 3 attempts. Last error: Too many requests."
     )
     assert error["code"] == "RATE_LIMIT_EXCEEDED"
+    assert "requestId" not in error  # the engine's requests have numbers, the vendor gave none
     assert len(place.provider.requests) == 3
 
 
@@ -541,6 +565,28 @@ async def test_a_continuation_that_breaks_off_while_it_repeats_adds_nothing(plac
         await host.request("set-user-settings", {"continueInterrupted": True})
         assert await host.request("chat:stream", place.stream_params(chat)) == chat
         assert host.text(chat) == "The quick brown fox jumps over the lazy dog."
+
+
+async def test_a_continuation_that_ends_before_it_is_clear_what_it_repeats_is_kept(place: Installation) -> None:
+    half = [*openai_chat_stream(["one two, ", "one two"])[:3], Drop()]
+    place.script(half, openai_chat_stream([", o"]))
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("set-user-settings", {"continueInterrupted": True})
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        assert host.text(chat) == "one two, one two, o"
+
+
+async def test_a_continuation_that_is_refused_for_good_is_not_asked_for_again(place: Installation) -> None:
+    half = [*openai_chat_stream(["The quick brown fox ", "jumps over the"])[:3], Drop()]
+    place.script(
+        half, Answer.json({"error": {"message": "Incorrect API key"}}, status=401), openai_chat_stream(["lazy dog."])
+    )
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("set-user-settings", {"continueInterrupted": True})
+        assert await host.request("chat:stream", place.stream_params(chat)) == "error"
+    assert len(place.provider.requests) == 2
 
 
 async def test_a_broken_answer_without_a_word_yet_is_asked_for_again(place: Installation) -> None:

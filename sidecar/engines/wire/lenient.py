@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+LARGEST_COUNT: Final = 10**12
+"""In tokens; what claims more than any call can have is no count. The sums of them fit SQLite's 64 bits."""
+
 _DIGITS: Final = re.compile("[0-9]{1,15}")
 
 
@@ -22,7 +25,7 @@ def count(value: Any) -> int | None:
     """A number of tokens, or None for anything that is not one. Some servers send counts as floats or as text."""
     if (isinstance(value, float) and value.is_integer()) or (isinstance(value, str) and _DIGITS.fullmatch(value)):
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_COUNT else None
 
 
 def first_count(*values: Any) -> int | None:
@@ -31,6 +34,18 @@ def first_count(*values: Any) -> int | None:
         if (number := count(value)) is not None:
             return number
     return None
+
+
+def both_sides(
+    prompt: int | None, output: int | None, *, cached: int | None, reasoning: int | None, total: int | None
+) -> tuple[int | None, int | None]:
+    """Prompt and output with what a vendor counts outside them (xAI): cached tokens where they outnumber the prompt's,
+    reasoning where the vendor's own total says so."""
+    if reasoning and prompt is not None and output is not None and total == prompt + output + reasoning:
+        output += reasoning
+    if prompt is not None and cached is not None and cached > prompt:
+        prompt += cached
+    return prompt, output
 
 
 def total_of(prompt: int | None, output: int | None, given: Any = None) -> int | None:

@@ -26,7 +26,7 @@ from sidecar.engines.base import (
 )
 from sidecar.engines.wire.decoder import WireDecoder
 from sidecar.engines.wire.failures import stream_error
-from sidecar.engines.wire.lenient import count, first_count, items, member, total_of
+from sidecar.engines.wire.lenient import both_sides, count, first_count, items, member, total_of
 from sidecar.engines.wire.tool_calls import ChatCalls
 
 _REASONS: dict[str, FinishReason] = {
@@ -281,9 +281,6 @@ def _usage(usage: dict[str, Any]) -> Usage | None:
 
     Cached tokens: ``prompt_tokens_details`` (OpenAI; Mistral also writes ``prompt_token_details``),
     ``prompt_cache_hit_tokens`` (DeepSeek), ``cached_tokens`` (Moonshot), ``num_cached_tokens`` (Mistral).
-    xAI counts reasoning outside ``completion_tokens``, and then says so by its own total: output is both.
-    A vendor whose cached tokens outnumber the prompt's counts them outside (xAI). The total is the sum of both sides;
-    the vendor's own stands in where one of them is missing.
     """
     prompt = count(usage.get("prompt_tokens"))
     completion = count(usage.get("completion_tokens"))
@@ -304,10 +301,7 @@ def _usage(usage: dict[str, Any]) -> Usage | None:
         usage.get("cache_creation_input_tokens"),
     )
     reasoning = first_count(spent.get("reasoning_tokens"), usage.get("reasoning_tokens"))
-    if reasoning and prompt is not None and completion is not None and total == prompt + completion + reasoning:
-        completion += reasoning
-    if prompt is not None and cached is not None and cached > prompt:
-        prompt += cached
+    prompt, completion = both_sides(prompt, completion, cached=cached, reasoning=reasoning, total=total)
     return Usage(
         input_tokens=prompt,
         output_tokens=completion,

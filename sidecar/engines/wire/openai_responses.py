@@ -26,7 +26,7 @@ from sidecar.engines.base import (
 )
 from sidecar.engines.wire.decoder import WireDecoder
 from sidecar.engines.wire.failures import stream_error
-from sidecar.engines.wire.lenient import count, items, member, total_of
+from sidecar.engines.wire.lenient import both_sides, count, items, member, total_of
 from sidecar.engines.wire.tool_calls import PendingCall, json_text, whole_call
 
 _INCOMPLETE: dict[str, FinishReason] = {
@@ -226,7 +226,8 @@ class OpenAIResponsesDecoder(WireDecoder):
             )
         elif failed:
             fields = msgspec.json.decode(data)
-            fields.pop("type", None) if event.type == "error" else None
+            if event.type == "error":
+                fields.pop("type")
             self._failed(stream_error(event.error or fields, data, beside=fields), out)
         elif event.choices is not None:
             self._unexpected(data, out)  # chat completions: the address is of the older API
@@ -360,8 +361,7 @@ def _tool_input(kind: str, item: _Item) -> str:
 
 
 def _usage(usage: dict[str, Any]) -> Usage | None:
-    """Token counts. Cached tokens that outnumber the prompt's are counted outside it, and so is reasoning where the
-    vendor's own total says so (xAI)."""
+    """Token counts."""
     prompt = count(usage.get("input_tokens"))
     completion = count(usage.get("output_tokens"))
     if prompt is None and completion is None:
@@ -370,10 +370,7 @@ def _usage(usage: dict[str, Any]) -> Usage | None:
     cached = count(details.get("cached_tokens"))
     reasoning = count(member(usage.get("output_tokens_details")).get("reasoning_tokens"))
     total = count(usage.get("total_tokens"))
-    if reasoning and prompt is not None and completion is not None and total == prompt + completion + reasoning:
-        completion += reasoning
-    if prompt is not None and cached is not None and cached > prompt:
-        prompt += cached
+    prompt, completion = both_sides(prompt, completion, cached=cached, reasoning=reasoning, total=total)
     return Usage(
         input_tokens=prompt,
         output_tokens=completion,
