@@ -213,6 +213,8 @@ def _status_of_words(failure: VendorFailure) -> int | None:
 def _build(status: int | None, failure: VendorFailure, *, retry_after_ms: int | None) -> ProviderError:
     code, retryable = classify(status, failure.words())
     said = _UNHELPFUL.get(failure.type or "", failure.message or "")
+    if failure.is_page and (hint := _HINTS.get(status or 0)):
+        said = f"{said.rstrip('.')}. {hint}"
     message = redact(said.strip(), limit=MESSAGE_LIMIT) or _sentence_of_status(status)
     details = redact(failure.body.strip(), limit=DETAILS_LIMIT) or None
     return ProviderError(
@@ -230,6 +232,15 @@ def _build(status: int | None, failure: VendorFailure, *, retry_after_ms: int | 
     )
 
 
+_HINTS: Final = {
+    401: "Check the API key in the settings.",
+    402: "Check your balance with the provider.",
+    403: "Check whether the API key may use this model, and whether a firewall is in between.",
+    429: "Wait a moment, or choose another model.",
+}
+"""What to do where the vendor only gave a status; Perplexity refuses keys with a web page."""
+
+
 def _sentence_of_status(status: int | None) -> str:
     if status is None:
         return "The provider reported an error without saying which."
@@ -242,7 +253,8 @@ def _sentence_of_status(status: int | None) -> str:
         phrase = f" ({HTTPStatus(status).phrase})"
     except ValueError:
         phrase = " (overloaded)" if status == 529 else ""
-    return f"The provider answered with HTTP status {status}{phrase} and no explanation."
+    told = f"The provider answered with HTTP status {status}{phrase} and no explanation."
+    return f"{told} {_HINTS[status]}" if status in _HINTS else told
 
 
 def _redirect(status: int, headers: Mapping[str, str], url: str) -> ProviderError:

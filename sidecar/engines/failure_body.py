@@ -28,6 +28,8 @@ class VendorFailure(msgspec.Struct):
     retry_after_ms: int | None = None
     upgrade_prompt: bool = False
     """A proxy of Scalix says that a better plan would help."""
+    is_page: bool = False
+    """A web page; ``message`` is ours and names its title."""
     body: str = ""
 
     def words(self) -> str:
@@ -62,6 +64,7 @@ def read_failure(text: str, content_type: str = "") -> VendorFailure:
             failure.retry_after_ms = _told_wait(failure.message)
     elif "html" in content_type.lower() or stripped[:1] == "<":
         failure.message = _sentence_of_html(stripped)
+        failure.is_page = True
     else:
         failure.message = stripped
     return failure

@@ -342,6 +342,14 @@ def test_a_model_without_a_free_tier_is_not_asked_again() -> None:
     assert not refused(429, {"error": {"code": 429, "message": message}}).retryable
 
 
+@pytest.mark.parametrize("page", ["<html><title>401 Authorization Required</title></html>", ""])
+def test_a_key_refused_without_a_word_is_told_as_that(page: str) -> None:
+    """Perplexity's gateway answers with a web page."""
+    error = refused(401, page)
+    assert error.code is Code.AUTHENTICATION_FAILED
+    assert "401" in error.message and error.message.endswith(" Check the API key in the settings.")
+
+
 def test_an_html_page_is_named_by_its_title() -> None:
     page = "<!DOCTYPE html><html><head><title>\n 502 Bad Gateway &amp; more</title></head><body>nginx</body></html>"
     error = refused(502, page, {"content-type": "text/html; charset=utf-8"})
