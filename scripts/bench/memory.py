@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,6 +23,8 @@ PARALLEL: Final = 64
 KEPT_ALIVE_S: Final = 62
 """A little longer than an unused connection is kept."""
 PING_S: Final = 0.003
+LITELLM: Final = {"provider": "openai", "name": "gpt-4.1"}
+FLOOR: Final = "import asyncio, aiohttp, msgspec; print(flush=True); input()"
 
 
 def memory(run: Run) -> Section:
@@ -35,6 +39,7 @@ def memory(run: Run) -> Section:
         chart="none",
     )
     run.provider.script(CHUNKS)
+    section.add("at rest", "floor: aiohttp and msgspec, imported", "MB", [floor_mb() for _ in range(run.rounds(5, 2))])
     with place(run.provider) as where:
         for name, command in commands(section).items():
             run.say(f"memory, {name}")
@@ -71,12 +76,22 @@ def _many(run: Run, section: Section, where: Place, host: SidecarHost, many: int
     host.idle(KEPT_ALIVE_S if not run.quick else 1)
     last = host.rss_mb()
     section.add(f"after {PARALLEL} at once", "sidecar (source)", "MB", [last])
-    section.add("grown since the first 100", "sidecar (source)", "MB", [max(0.0, last - first)], Target(1, "none"))
-    section.add("threads then and now", "sidecar (source)", "", [threads, process.num_threads()])
-    section.add("descriptors then and now", "sidecar (source)", "", [files, process.num_fds()])
+    section.add("grown since the first 100", "sidecar (source)", "MB", [max(0.0, last - first)], Target(1, "below 1 MB"))
+    more_threads, more_files = process.num_threads() - threads, process.num_fds() - files
+    section.add("threads more than then", "sidecar (source)", "", [max(0, more_threads)], Target(0, "none"))
     sockets = [each for each in process.net_connections() if each.status != psutil.CONN_NONE]
     target = Target(0, "none") if not run.quick else None
+    section.add("descriptors more than then", "sidecar (source)", "", [max(0, more_files)], target)
     section.add("sockets left", "sidecar (source)", "", [len(sockets)], target)
+
+
+def floor_mb() -> float:
+    """Of an interpreter that has imported what no client of ours can do without."""
+    words = [sys.executable, "-c", FLOOR]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        return psutil.Process(process.pid).memory_info().rss / 1e6
 
 
 def _one_by_one(host: SidecarHost, where: Place, count: int) -> None:
@@ -111,7 +126,19 @@ def litellm(run: Run) -> Section:
             section.add("another chat meanwhile", name, "ms", [ms for each in found for ms in each.others_ms])
             section.add("the same afterwards", name, "ms", [ms for each in found for ms in each.later_ms])
             section.add("memory after it", name, "MB", [each.mb for each in found], Target(210, "below 210 MB"))
+        more = run.rounds(1000, 100)
+        after = f"memory after {more:,} more through it"
+        section.add(after, "sidecar (source)", "MB", [_many_through_it(run, where, more)], Target(210, "below 210 MB"))
     return section
+
+
+def _many_through_it(run: Run, where: Place, many: int) -> float:
+    run.say(f"litellm, {many} chats")
+    with where.sidecar() as host:
+        for chat in where.chats(1 + many):
+            host.chat([chat], LITELLM)
+        host.idle(1)
+        return resident_mb(host)
 
 
 class _Loading:
@@ -133,7 +160,7 @@ def _loading(run: Run, where: Place, command: Sequence[str], name: str) -> _Load
         host.chat(where.chats(1), MODEL)
         (slow,) = where.chats(1)
         others = iter(where.chats(200))
-        request = host.ask(slow, {"provider": "openai", "name": "gpt-4.1"})
+        request = host.ask(slow, LITELLM)
         stream = host.streams[slow]
         while not stream.patches and request not in host.answers:
             found.waits.append(host.timed("ping"))
