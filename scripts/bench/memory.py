@@ -76,7 +76,9 @@ def _many(run: Run, section: Section, where: Place, host: SidecarHost, many: int
     host.idle(KEPT_ALIVE_S if not run.quick else 1)
     last = host.rss_mb()
     section.add(f"after {PARALLEL} at once", "sidecar (source)", "MB", [last])
-    section.add("grown since the first 100", "sidecar (source)", "MB", [max(0.0, last - first)], Target(1, "below 1 MB"))
+    section.add(
+        "grown since the first 100", "sidecar (source)", "MB", [max(0.0, last - first)], Target(1, "below 1 MB")
+    )
     more_threads, more_files = process.num_threads() - threads, process.num_fds() - files
     section.add("threads more than then", "sidecar (source)", "", [max(0, more_threads)], Target(0, "none"))
     sockets = [each for each in process.net_connections() if each.status != psutil.CONN_NONE]
