@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -245,6 +247,72 @@ async def test_doctor_says_what_to_do_when_nothing_is_there(tmp_path: Path) -> N
     assert done.returncode == 1
     assert "start Scalix once" in done.stdout
     assert "\nlmstudio    localhost:1234: not reachable" in done.stdout, "and not the picture named 1234"
+
+
+NOBODY = {"OLLAMA_HOST": "http://127.0.0.1:9", "LM_STUDIO_BASE_URL": "http://127.0.0.1:9"}
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("openai/gpt-4.1", "→ The selected model openai/gpt-4.1 cannot be asked: "),
+        ("custom::gone/any", "→ The selected model custom::gone/any cannot be asked: "),
+        ("anthropic/claude-sonnet-4-20250514", None),
+        ("auto/auto", None),
+    ],
+)
+async def test_doctor_says_when_the_selected_model_is_not_the_one_that_could_be_asked(
+    tmp_path: Path, model: str, said: str | None
+) -> None:
+    create_app_database(tmp_path / "sqlite.db")
+    provider_id, _, name = model.partition("/")
+    settings = {"selectedModel": {"provider": provider_id, "name": name}}
+    (tmp_path / "user-settings.json").write_text(json.dumps(settings))
+    async with ScriptedProvider() as provider:
+        provider.answer("/models", Answer.json({"data": []}))
+        key = {"ANTHROPIC_API_KEY": planted(), "SCALIX_ANTHROPIC_BASE_URL": provider.base_url}
+        done = await command("doctor", "--user-data", str(tmp_path), **key, **NOBODY)
+    assert done.returncode == (0 if said is None else 1), done.stdout
+    assert ("→" not in done.stdout) if said is None else (said in done.stdout)
+
+
+async def test_doctor_says_when_the_selected_model_is_the_one_that_is_refused(tmp_path: Path) -> None:
+    create_app_database(tmp_path / "sqlite.db")
+    (tmp_path / "user-settings.json").write_text('{"selectedModel": {"provider": "openai", "name": "gpt-4.1"}}')
+    async with ScriptedProvider() as refusing, ScriptedProvider() as other:
+        refusing.answer("/models", Answer.json({"error": {"message": "Incorrect API key provided"}}, status=401))
+        other.answer("/models", Answer.json({"data": []}))
+        keys = {
+            "OPENAI_API_KEY": planted(),
+            "SCALIX_OPENAI_BASE_URL": refusing.base_url,
+            "ANTHROPIC_API_KEY": planted(),
+            "SCALIX_ANTHROPIC_BASE_URL": other.base_url,
+        }
+        done = await command("doctor", "--user-data", str(tmp_path), **keys, **NOBODY)
+    assert done.returncode == 1
+    assert "→ The selected model openai/gpt-4.1 cannot be asked: Incorrect API key provided" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty. Restart Scalix to have it recreated."),
+        (b"no database at all " * 20, "cannot be read: file is not a database."),
+        (None, "was written by a newer version of Scalix."),
+    ],
+)
+async def test_doctor_says_what_is_wrong_with_the_database(
+    place: Installation, content: bytes | None, said: str
+) -> None:
+    if content is None:
+        with contextlib.closing(sqlite3.connect(place.database)) as connection:
+            connection.execute("UPDATE __drizzle_migrations SET created_at = 9999999999999")
+            connection.commit()
+    else:
+        place.database.write_bytes(content)
+    done = await command("doctor", "--user-data", str(place.folder))
+    assert done.returncode == 1
+    assert re.search(rf"^→ The app's database.*{re.escape(said)}", done.stdout, re.MULTILINE), done.stdout
 
 
 async def test_doctor_says_when_the_sidecar_is_switched_off(place: Installation) -> None:

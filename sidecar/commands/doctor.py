@@ -23,15 +23,23 @@ from sidecar.catalog.prices import data_path
 from sidecar.certificates import tls_context
 from sidecar.engines.http import ProviderHttp
 from sidecar.engines.litellm_engine import LitellmLoader
+from sidecar.engines.network import place_of
 from sidecar.engines.timeouts import unusable_timeouts
-from sidecar.errors import FeatureDisabled, ProviderError
+from sidecar.errors import FeatureDisabled, ProviderError, SidecarError, StoreError
 from sidecar.paths import AppPaths, app_paths
+from sidecar.routing.catalog_view import catalog_snapshot
 from sidecar.routing.failures import KEY_ERRORS
+from sidecar.routing.from_settings import routing_settings, selected_choice
 from sidecar.routing.inputs import Environment
 from sidecar.routing.limits import unusable_limits
 from sidecar.routing.probe import probe_all
+from sidecar.routing.resolve import find_route
 from sidecar.settings.store import SettingsStore
+from sidecar.settings.values import AppSettings
 from sidecar.store.database import Database
+
+LOCKED_MS: Final = 2_000
+"""How long it waits for a database that is locked."""
 
 _REFUSED: Final = frozenset(code.value for code in KEY_ERRORS)
 
@@ -132,8 +140,13 @@ async def diagnose(user_data: Path | None) -> Diagnosis:
             variable = provider.env_var_name
             if isinstance(variable, str) and os.environ.get(variable, "").strip():
                 keys.setdefault(provider.id, "environment")
-        reached = await probe_all(settings, Catalog(database), Environment(os.environ), http.get)
-        advice = await _advice_on_switches(settings)
+        catalog = Catalog(database)
+        reached = await probe_all(settings, catalog, Environment(os.environ), http.get)
+        advice = [
+            *await _advice_on_database(database, status.exists),
+            *(_advice_on_providers(keys, reached) or await _advice_on_model(loaded, catalog, reached)),
+            *await _advice_on_switches(settings),
+        ]
     finally:
         await http.aclose()
         await database.aclose()
@@ -155,7 +168,7 @@ async def diagnose(user_data: Path | None) -> Diagnosis:
         providers=reached,
         tls=_trusted(authorities),
         litellm=await _litellm(),
-        advice=[*_advice(status.exists, status.writable, keys, reached), *advice, *_advice_on_trust(authorities)],
+        advice=[*advice, *_advice_on_trust(authorities)],
     )
 
 
@@ -169,12 +182,21 @@ def _named(paths: AppPaths) -> dict[str, str]:
     }
 
 
-def _advice(exists: bool, writable: bool, keys: dict[str, str], reached: list[ProviderProbe]) -> list[str]:
-    advice: list[str] = []
+async def _advice_on_database(database: Database, exists: bool) -> list[str]:
     if not exists:
-        advice.append("The app's database is missing: start Scalix once, or name its folder with --user-data.")
-    elif not writable:
-        advice.append("The app's database cannot be written: check its permissions, or update Scalix.")
+        return ["The app's database is missing: start Scalix once, or name its folder with --user-data."]
+    try:
+        await database.write(
+            lambda connection: connection.execute("SELECT 1 FROM messages LIMIT 1").fetchone(), patience_ms=LOCKED_MS
+        )
+    except StoreError as error:
+        return [error.message]
+    return []
+
+
+def _advice_on_providers(keys: dict[str, str], reached: list[ProviderProbe]) -> list[str]:
+    """For whoever could ask no model at all."""
+    advice: list[str] = []
     if any(each.reachable and each.code not in _REFUSED for each in reached):
         return advice
     locked = [each.provider for each in reached if each.code == ErrorCode.SECRET_LOCKED.value]
@@ -190,6 +212,25 @@ def _advice(exists: bool, writable: bool, keys: dict[str, str], reached: list[Pr
     else:
         advice.append("There is no API key and no local server: add a key in Settings, or start Ollama.")
     return advice
+
+
+async def _advice_on_model(loaded: AppSettings, catalog: Catalog, reached: list[ProviderProbe]) -> list[str]:
+    """For whoever could ask some model, and has selected another."""
+    selected = selected_choice(loaded)
+    settings = routing_settings(loaded, ask_mode=False)
+    try:
+        route = find_route(selected, settings, await catalog_snapshot(catalog), Environment(os.environ))
+    except SidecarError as error:
+        reason: str | None = error.message
+    else:
+        failing = {each.address: each.message for each in reached if not each.reachable or each.code in _REFUSED}
+        places = [place_of(target.base_url) for target in route.targets]
+        reason = failing[places[0]] if all(place in failing for place in places) else None
+    if reason is None:
+        return []
+    return [
+        f"The selected model {selected.provider}/{selected.name} cannot be asked: {reason} Or select another model."
+    ]
 
 
 async def _advice_on_switches(settings: SettingsStore) -> list[str]:
