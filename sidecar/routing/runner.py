@@ -58,6 +58,8 @@ FIRST_DELAY_S: Final = 2.0
 JITTER: Final = 0.1
 """Share added to a delay at random, so that several streams do not come back at the same moment."""
 LONGEST_RETRY_AFTER_MS: Final = 60_000
+SILENT_MODELS: Final = 3
+"""How many models may be silent for all their time in one message: then it is hardly the models."""
 PATIENCE_MS: Final = 60_000.0
 """How long a model may take to fail, attempts added up and delays not counted, and still be asked again."""
 ENOUGH_WAITED_S: Final = 18.0
@@ -240,7 +242,8 @@ class RoutedStream:
             self._smallest_window = max(self._smallest_window, target.context_window)
         if _speaks_for_door(target, error):
             self._closed_doors.add(_door(target))
-        return error.code in _HAND_ON
+        silent = sum(ran_out_of_time(failure) for _, failure in self._failed)
+        return error.code in _HAND_ON and silent < SILENT_MODELS
 
     def _skip(self, target: Target) -> None:
         self._skipped.append(target)

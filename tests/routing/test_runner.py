@@ -388,6 +388,14 @@ async def test_a_time_out_of_a_lone_model_is_the_end_of_the_wait() -> None:
     assert (len(bench.engine.calls), bench.clock.slept) == (1, [])
 
 
+async def test_three_silent_models_are_the_end_of_the_wait_too() -> None:
+    silent = {name: [[failure(ErrorCode.TIMEOUT, "too slow")]] for name in ("a", "b", "c", "d")}
+    bench = Bench(ScriptedEngine(**silent))
+    error = await bench.error(*(target(name, f"vendor-{name}") for name in silent))
+    assert bench.engine.models() == ["a", "b", "c"]
+    assert error.code is ErrorCode.TIMEOUT
+
+
 async def test_a_time_out_the_provider_tells_of_is_repeated() -> None:
     bench = Bench(ScriptedEngine(m=[[failure(ErrorCode.TIMEOUT, "upstream too slow", status=504)], ANSWER]))
     # Its circuit is open at once for everybody else; with nobody else to ask, the message goes on.
