@@ -158,6 +158,15 @@ async def test_ask_mode_strips_tags_and_applies_nothing(place: Installation) -> 
     assert applied == []
 
 
+async def test_in_ask_mode_an_open_file_is_not_continued(place: Installation) -> None:
+    place.answers('Like so: <scalix-write path="a.ts">const a')
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("set-user-settings", {"selectedChatMode": "ask"})
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+    assert len(place.provider.requests) == 1
+
+
 async def test_auto_approve_asks_the_host_before_the_end(place: Installation) -> None:
     place.answers('<scalix-write path="a.ts">x</scalix-write>')
     chat = place.chat()
@@ -565,6 +574,15 @@ async def test_a_continuation_that_breaks_off_while_it_repeats_adds_nothing(plac
         await host.request("set-user-settings", {"continueInterrupted": True})
         assert await host.request("chat:stream", place.stream_params(chat)) == chat
         assert host.text(chat) == "The quick brown fox jumps over the lazy dog."
+
+
+async def test_a_question_that_got_no_answer_is_not_continued(place: Installation) -> None:
+    place.script(Answer.json({"error": {"message": "busy"}}, status=503, headers={"retry-after-ms": "1"}))
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("set-user-settings", {"continueInterrupted": True})
+        assert await host.request("chat:stream", place.stream_params(chat)) == "error"
+    assert len(place.provider.requests) == 3
 
 
 async def test_a_continuation_that_ends_before_it_is_clear_what_it_repeats_is_kept(place: Installation) -> None:
