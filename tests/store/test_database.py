@@ -221,9 +221,26 @@ async def test_what_is_owed_to_one_database_is_not_written_to_another(database: 
     fresh = database.path.with_name("fresh.db")
     create_app_database(fresh)
     fresh.replace(database.path)
-    other.close()
     await database.write(add("new"))
-    assert names(database.path) == ["new"]
+    other.close()  # only now: what is tried again meanwhile still meets the lock
+    await database.write(add("next"))
+    assert names(database.path) == ["new", "next"]
+
+
+@pytest.mark.parametrize("mode", ["read", "write"])
+async def test_after_damage_was_met_the_file_is_opened_anew(database: Database, mode: str) -> None:
+    """It may be whole by then: the app restores a copy, the disk is back."""
+    used: list[sqlite3.Connection] = []
+
+    def meets_damage(connection: sqlite3.Connection) -> None:
+        used.append(connection)
+        error = sqlite3.DatabaseError("database disk image is malformed")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+    with pytest.raises(DatabaseUnreadable):
+        await getattr(database, mode)(meets_damage)
+    assert await getattr(database, mode)(lambda connection: connection is not used[0])
 
 
 async def test_the_handshake_does_not_wait_for_a_lock(tmp_path: Path) -> None:
