@@ -162,6 +162,7 @@ async def test_the_same_intent_sent_twice_at_once_is_one_stream(place: Installat
         with pytest.raises(RpcError) as caught:
             await host.answer(other)
         assert caught.value.data["code"] == "CONFLICT"
+        assert "intentId was already used" in caught.value.message
         assert await host.answer(two) == await host.answer(one) == chat
         assert len(host.terminals(chat)) == 1
     assert place.messages(chat) == [("user", "hi"), ("assistant", "Hello")]

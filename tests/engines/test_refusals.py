@@ -215,3 +215,13 @@ async def test_a_server_that_refuses_what_is_not_there_is_asked_once_more_at_mos
     with pytest.raises(ProviderError, match="temperature"):
         await collect(engines, call(to(provider, temperature=None)))
     assert len(provider.requests) == 3
+
+
+async def test_a_refusal_of_what_was_not_sent_is_not_answered_by_the_same_request(
+    engines: Engines, provider: ScriptedProvider
+) -> None:
+    refused = openai("Unsupported parameter: 'max_completion_tokens'")
+    provider.answer(PATHS["openai-chat"], Answer.json(refused, status=400))
+    with pytest.raises(ProviderError, match="max_completion_tokens"):
+        await collect(engines, call(to(provider, max_output_tokens=None)))
+    assert len(provider.requests) == 1

@@ -354,6 +354,17 @@ async def test_a_second_message_during_an_outage_costs_nothing() -> None:
     assert bench.told[-1] == ("m", "other", "MODEL_UNAVAILABLE")
 
 
+async def test_of_a_model_that_was_not_asked_nobody_knows_what_it_would_have_said() -> None:
+    limited = failure(ErrorCode.RATE_LIMIT_EXCEEDED, status=429)
+    bench = Bench(ScriptedEngine(m=[[unavailable()]], other=[ANSWER]))
+    pair = (target("m"), target("other", "google"))
+    await bench.text(*pair)
+    bench.engine.scripts["other"] = [[limited]]
+    error = await bench.error(*pair)
+    assert outcomes(error.extra["attempts"])[0] == ("m", "skipped", "MODEL_UNAVAILABLE")
+    assert error.code is ErrorCode.MODEL_UNAVAILABLE
+
+
 async def test_after_a_time_out_a_lone_model_is_refused_until_its_probe() -> None:
     bench = Bench(ScriptedEngine(m=[[failure(ErrorCode.TIMEOUT, "too slow")]]))
     await bench.error(target("m"))
