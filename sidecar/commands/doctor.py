@@ -30,7 +30,7 @@ from sidecar.paths import AppPaths, app_paths
 from sidecar.routing.catalog_view import catalog_snapshot
 from sidecar.routing.failures import KEY_ERRORS
 from sidecar.routing.from_settings import routing_settings, selected_choice
-from sidecar.routing.inputs import Environment
+from sidecar.routing.inputs import AUTO, Environment
 from sidecar.routing.limits import unusable_limits
 from sidecar.routing.probe import probe_all
 from sidecar.routing.resolve import find_route
@@ -215,8 +215,10 @@ def _advice_on_providers(keys: dict[str, str], reached: list[ProviderProbe]) -> 
 
 
 async def _advice_on_model(loaded: AppSettings, catalog: Catalog, reached: list[ProviderProbe]) -> list[str]:
-    """For whoever could ask some model, and has selected another."""
+    """For whoever could ask some model, and has selected another (``auto`` is what nobody has selected)."""
     selected = selected_choice(loaded)
+    if selected.provider == AUTO:
+        return []
     settings = routing_settings(loaded, ask_mode=False)
     try:
         route = find_route(selected, settings, await catalog_snapshot(catalog), Environment(os.environ))
