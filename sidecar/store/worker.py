@@ -247,6 +247,7 @@ class Worker(threading.Thread):
         )
         try:
             connection.row_factory = sqlite3.Row
+            connection.text_factory = _readable
             connection.execute("PRAGMA foreign_keys = ON")
             if self._mode == "read":
                 connection.execute("PRAGMA query_only = ON")
@@ -270,6 +271,11 @@ class Worker(threading.Thread):
             self._connection.close()
         self._connection = None
         self._identity = None
+
+
+def _readable(text: bytes) -> str:
+    """Text as the app reads it: what it writes of half an emoji is no UTF-8."""
+    return text.decode("utf-8", "replace")
 
 
 def schema_version(connection: sqlite3.Connection) -> int | None:

@@ -243,6 +243,14 @@ async def test_after_damage_was_met_the_file_is_opened_anew(database: Database, 
     assert await getattr(database, mode)(lambda connection: connection is not used[0])
 
 
+@pytest.mark.parametrize("mode", ["read", "write"])
+async def test_text_with_a_broken_character_is_read_as_the_app_reads_it(database: Database, mode: str) -> None:
+    """JavaScript writes half of an emoji as bytes that are no UTF-8, and reads them as replacement characters."""
+    execute(database.path, "INSERT INTO apps (name, path) VALUES (CAST(x'61eda0bd62' AS TEXT), 'p')")
+    row = await getattr(database, mode)(lambda connection: connection.execute("SELECT name FROM apps").fetchone())
+    assert row["name"] == "a\ufffd\ufffd\ufffdb"
+
+
 async def test_the_handshake_does_not_wait_for_a_lock(tmp_path: Path) -> None:
     path = tmp_path / "sqlite.db"
     create_app_database(path)
