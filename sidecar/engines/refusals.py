@@ -56,6 +56,7 @@ _NAMES: Final[dict[Dialect, dict[str, re.Pattern[str]]]] = {
         "top_p": _TOP_P,
         "top_k": _TOP_K,
         "thinking": _THINKING,
+        "max_tokens": re.compile(r"\bmax_tokens\b[^.\n]{0,80}\bmaximum allowed\b"),
         "output_config": re.compile(r"\boutput_config\b|\beffort\b"),
     },
     "google": {

@@ -127,6 +127,17 @@ async def test_what_is_refused_is_left_out_at_once_and_from_then_on(
     assert third == second, "what was learned is kept"
 
 
+async def test_a_limit_anthropic_finds_too_large_becomes_one_that_every_model_takes(
+    engines: Engines, provider: ScriptedProvider
+) -> None:
+    words = "max_tokens: 64000 > 8192, which is the maximum allowed number of output tokens for this model"
+    refusal = Answer.json({"type": "error", "error": {"type": "invalid_request_error", "message": words}}, status=400)
+    provider.answer(PATHS["anthropic"], refusal, Answer.stream(STREAMS["anthropic"]))
+    asked = call(to(provider, "anthropic", max_output_tokens=64_000, reasoning="none"))
+    assert text_of(await collect(engines, asked)) == "Hello"
+    assert [request.json["max_tokens"] for request in provider.requests] == [64_000, 4096]
+
+
 async def test_an_imitation_of_anthropics_that_takes_no_effort(engines: Engines, provider: ScriptedProvider) -> None:
     words = "output_config: Extra inputs are not permitted"
     refusal = Answer.json({"type": "error", "error": {"type": "invalid_request_error", "message": words}}, status=400)

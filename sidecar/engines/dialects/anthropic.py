@@ -39,6 +39,8 @@ NEWER_MAX_TOKENS: Final = 64_000
 THINKING_TOKENS: Final[dict[ThinkingLevel, int]] = {"low": 1024, "medium": 4000, "high": 16_000}
 """The user's thinking setting; 1024 is the least the API takes."""
 
+_LIMIT: Final = "max_tokens"
+
 _Generation = tuple[int, int]
 
 _LONG_ANSWERS: Final[_Generation] = (4, 5)
@@ -60,7 +62,7 @@ def prepare(call: ModelCall) -> PreparedRequest:
     return PreparedRequest(
         url=endpoint(target.base_url, "/messages", target.query),
         headers=with_target_headers(headers, call),
-        body=encode(without(body(call), call.without)),
+        body=encode(without(body(call), call.without - {_LIMIT})),
     )
 
 
@@ -68,7 +70,7 @@ def body(call: ModelCall) -> dict[str, Any]:
     """The JSON body. With thinking on, its budget comes on top of the answer's limit and no temperature is sent: the
     API refuses any."""
     thinking = thinking_of(call)
-    limit = output_limit(call) or (NEWER_MAX_TOKENS if _generation(call) >= _LONG_ANSWERS else DEFAULT_MAX_TOKENS)
+    limit = _answer_limit(call)
     if thinking and thinking.get("type") == "enabled":
         limit += thinking.get("budget_tokens", 0)
     sampling = given(temperature=temperature(call), top_p=call.top_p, top_k=call.top_k)
@@ -83,6 +85,14 @@ def body(call: ModelCall) -> dict[str, Any]:
         **({"stop_sequences": list(call.stop)} if call.stop else {}),
         **call.target.body,
     }
+
+
+def _answer_limit(call: ModelCall) -> int:
+    """Tokens for the answer; the least that any model takes where the wished number was refused as too large."""
+    if _LIMIT in call.without:
+        return DEFAULT_MAX_TOKENS
+    default = NEWER_MAX_TOKENS if _generation(call) >= _LONG_ANSWERS else DEFAULT_MAX_TOKENS
+    return output_limit(call) or default
 
 
 def thinking_of(call: ModelCall) -> dict[str, Any] | None:
