@@ -336,6 +336,20 @@ async def test_an_answer_that_adds_packages_is_not_checked_before_they_are_there
         assert "problem-report" not in host.text(chat)
 
 
+async def test_a_fix_that_fails_is_a_note_and_the_answer_stays(place: Installation) -> None:
+    written = '<scalix-write path="a.ts">bad</scalix-write>'
+    refused = Answer.json({"error": {"message": "Incorrect API key"}}, status=401)
+    place.script(openai_chat_stream([written]), refused)
+    problem = {"file": "a.ts", "line": 1, "column": 2, "code": 2304, "message": "Cannot find b"}
+    chat = place.chat()
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "checkProblems": True}) as host:
+        host.answer_host["host:check-problems"] = lambda _: {"problems": [problem]}
+        await host.request("set-user-settings", {"enableAutoFixProblems": True})
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        assert host.terminals(chat)[0]["warningMessages"][-1].startswith("The automatic fix of type errors stopped: ")
+    assert place.messages(chat)[-1][1].startswith(written)
+
+
 async def test_errors_that_stay_are_given_up_after_two_attempts(place: Installation) -> None:
     place.script(*(openai_chat_stream([f'<scalix-write path="a.ts">{number}</scalix-write>']) for number in range(4)))
     problem = {"file": "a.ts", "line": 1, "column": 2, "code": 2304, "message": "Cannot find b"}
@@ -544,7 +558,6 @@ async def test_too_many_requests_end_in_the_apps_words(place: Installation) -> N
         "Sorry, there was an error from the AI: Failed after 3 attempts. Last error: Too many requests."
     )
     assert error["code"] == "RATE_LIMIT_EXCEEDED"
-    assert "requestId" not in error  # the engine's requests have numbers, the vendor gave none
     assert len(place.provider.requests) == 3
 
 

@@ -283,6 +283,26 @@ async def test_calls_and_chats_share_the_sixty_four_places(place: Installation) 
         assert (await host.request("llm:stream", call(callId="more")))["finishReason"] == "stop"
 
 
+async def test_the_id_of_a_running_call_is_taken(place: Installation) -> None:
+    place.script([*openai_chat_stream(["Hello"])[:2], Pause()])
+    async with memory_host(place.folder, capabilities={}) as host:
+        await host.start("llm:stream", call())
+        await host.until(lambda: any(part["type"] == "text-delta" for part in parts(host)))
+        with pytest.raises(RpcError, match="still running") as refused:
+            await host.request("llm:stream", call())
+        assert refused.value.data["code"] == "CONFLICT"
+        await host.request("llm:cancel", ["c1"])
+    assert len(place.provider.requests) == 1
+
+
+@pytest.mark.parametrize("call_id", ["", "x" * 257])
+async def test_an_id_that_is_none_or_far_too_long_is_refused(place: Installation, call_id: str) -> None:
+    async with memory_host(place.folder, capabilities={}) as host:
+        with pytest.raises(RpcError, match="callId must have 1 to 256 characters") as refused:
+            await host.request("llm:stream", call(callId=call_id))
+    assert refused.value.code == -32602
+
+
 async def test_cancel_stops_the_call_and_closes_the_connection(place: Installation) -> None:
     place.script([*openai_chat_stream(["Hello"])[:2], Pause()])
     async with memory_host(place.folder, capabilities={}) as host:

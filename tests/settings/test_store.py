@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -14,6 +15,7 @@ import pytest
 
 from sidecar.errors import FeatureDisabled, SecretLocked, SettingsUnreadable, ValidationFailed
 from sidecar.secret import SecretText
+from sidecar.settings.file import ChangedMeanwhile, SettingsFile
 from sidecar.settings.not_written import SettingsNotWritten
 from sidecar.settings.schema import defaults
 from tests.app_database import execute, insert_provider, rows
@@ -28,6 +30,10 @@ FULL = {
     "thinkingBudget": "high",
     "ofANewerBuild": {"n": 1},
 }
+
+
+def no_room(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 async def test_without_a_file_the_defaults_of_the_app_are_shown_and_written(installation: Installation) -> None:
@@ -100,6 +106,19 @@ async def test_migrating_takes_the_file_over_backs_it_up_and_is_done_once(instal
         assert (await store.migrate()).status == "up-to-date"
         assert (await store.migrate(dry_run=True)).status == "up-to-date"
     assert installation.beside("before-sidecar") == [backup]
+
+
+async def test_without_room_for_a_backup_nothing_is_migrated(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.write_file({**FULL, "selectedModel": {"name": "grok-1", "provider": "grok"}})
+    before = installation.file.read_bytes()
+    monkeypatch.setattr(SettingsFile, "keep_before_migration", no_room)
+    async with installation.store() as store:
+        with pytest.raises(SettingsNotWritten, match=r"no room for .*; no backup .*, so nothing was migrated"):
+            await store.migrate()
+    assert installation.file.read_bytes() == before
+    assert not rows(installation.path, "SELECT 1 FROM sqlite_master WHERE name = 'sidecar_settings'")
 
 
 async def test_a_file_that_needs_no_translation_is_not_rewritten_by_the_migration(installation: Installation) -> None:
@@ -378,6 +397,31 @@ async def test_a_damaged_file_is_kept_reported_and_never_replaced_by_defaults(in
     assert installation.file.read_bytes() == broken
     (copy,) = installation.beside(".recovery-")
     assert copy.read_bytes() == broken
+
+
+async def test_a_damaged_file_of_which_no_copy_can_be_made_is_told_as_such(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.write_file("{")
+    os.utime(installation.file, (1, 1))
+    monkeypatch.setattr(SettingsFile, "keep_for_recovery", no_room)
+    async with installation.store() as store:
+        assert "is damaged, and no copy could be made (No space left on device)" in (await store.load()).warnings[0]
+    assert installation.file.read_text() == "{"
+
+
+async def test_an_app_that_writes_the_file_whenever_it_is_to_be_replaced_is_told_to_the_user(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(*_: Any) -> None:
+        raise ChangedMeanwhile
+
+    installation.write_file(FULL)
+    monkeypatch.setattr(SettingsFile, "write", changed)
+    async with installation.store() as store:
+        with pytest.raises(SettingsNotWritten, match=r"the app keeps writing .* Try again in a moment"):
+            await store.set({"hasRunBefore": True})
+    assert installation.in_file() == FULL
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
