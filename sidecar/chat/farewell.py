@@ -14,6 +14,7 @@ from sidecar.chat.marks import Marks
 from sidecar.chat.outcome import (
     APPLY_STOPPED,
     NOT_APPLIED,
+    OUR_MISTAKE,
     SAVED_LATER,
     SHOWN_LATER,
     Ending,
@@ -131,6 +132,9 @@ class Farewell:
             self._ending.is_saved = False
         except StoreError as error:
             return error
+        except Exception:  # as in the stream itself: a bug is logged, and the host gets its last word
+            log.exception("the answer was not saved", stream_id=stream_id)
+            return SidecarError(OUR_MISTAKE)
         return None
 
     async def apply(self) -> SidecarError | None:

@@ -19,7 +19,7 @@ from sidecar.chat.canned import canned_answer, recite
 from sidecar.chat.farewell import Farewell
 from sidecar.chat.followup import auto_fix, continue_interrupted, continue_unclosed_write
 from sidecar.chat.marks import Marks
-from sidecar.chat.outcome import Ending, add_usage
+from sidecar.chat.outcome import OUR_MISTAKE, Ending, add_usage
 from sidecar.chat.parts import ChatParts, HeadStart, Plan, PreparedPrompt, TurnStart
 from sidecar.chat.registry import ActiveStream
 from sidecar.chat.text.answer import AnswerText
@@ -213,7 +213,7 @@ class ChatSession:
                     failure = error
                 except Exception:  # the stream's own boundary: a bug is logged, and the host gets its last word
                     log.exception("the stream failed", stream_id=self._stream_id)
-                    failure = SidecarError("Internal error. See the sidecar's log.")
+                    failure = SidecarError(OUR_MISTAKE)
             tasks.cancel_scope.cancel()
         return failure
 

@@ -551,6 +551,24 @@ async def test_a_mistake_of_our_own_ends_the_stream_as_an_error_and_keeps_the_te
     assert states == ["errored", "completed"]
 
 
+async def test_a_mistake_of_our_own_while_saving_ends_the_stream_as_an_error_too(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError
+
+    place.answers("Hello")
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        with capture_logs() as logged, monkeypatch.context() as patched:
+            patched.setattr("sidecar.chat.farewell.save_content", stumble)
+            assert await host.request("chat:stream", place.stream_params(chat)) == "error"
+        assert [entry["exc_info"] for entry in logged if entry["event"] == "the answer was not saved"] == [True]
+        (error,) = host.terminals(chat)
+        assert error["code"] == "INTERNAL"
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat, "the chat is free again"
+
+
 @pytest.mark.parametrize("half", ["\\ud83d", "\\ude00", "a\\ud83db"])
 async def test_half_an_emoji_in_an_answer_is_replaced(place: Installation, half: str) -> None:
     delta = f'data: {{"choices":[{{"index":0,"delta":{{"content":"x{half}y"}},"finish_reason":null}}]}}\n\n'
