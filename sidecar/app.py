@@ -125,7 +125,7 @@ class Application:
         self._tasks = tasks
 
     def hurry(self) -> None:
-        """The host is gone: a locked database is waited for no longer than a second."""
+        """The host is gone: a locked database is waited for no longer than a moment."""
         if self._services is not None:
             self._services.database.hurry()
 

@@ -21,8 +21,8 @@ from sidecar.transport.framing import LineFramer
 GRACE_S: Final = 1.7
 """End of stdin to the last frame: streams save, terminal events leave. What is closed then must fit into two seconds
 with it, also when the host reads nothing any more."""
-FINISH_S: Final = 1.0
-"""Of that, what requests other than streams have to finish in."""
+FINISH_S: Final = 1.2
+"""Of that, what requests have to finish in by themselves."""
 PARENT_POLL_S: Final = 1.0
 LARGEST_PID: Final = 2**32 - 1 if sys.platform == "win32" else 2**31 - 1
 

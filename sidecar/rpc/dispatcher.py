@@ -16,7 +16,7 @@ The races it settles:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from collections.abc import Set as AbstractSet
 from enum import Enum, auto
 from typing import Any, Final
@@ -68,7 +68,7 @@ class Dispatcher:
         router: Router,
         *,
         initialize: Handler,
-        shutdown: Callable[[], Awaitable[None]],
+        shutdown: Callable[[], Coroutine[Any, Any, None]],
         on_answered_initialize: Callable[[], None],
     ) -> None:
         self._outbox = outbox
@@ -110,25 +110,30 @@ class Dispatcher:
         else:
             self._one(decoded, self._outbox.message, tasks)
 
-    async def stop(self, *, grace_s: float = 0.0) -> None:
-        """Cancel what is running, streams first and gracefully, and wait until each has been answered.
+    async def stop(self, *, grace_s: float) -> None:
+        """Cancel what is running and wait until each request has been answered.
 
-        Requests that are no streams have ``grace_s`` to finish: what was asked before the end of input is answered.
+        Streams are cancelled at once and gracefully; what else was asked before the end of input has ``grace_s`` to
+        finish. When that is over, a stream that still cannot end keeps nobody from being answered.
         """
-        if grace_s:
+        with anyio.move_on_after(grace_s):
             await self._shutdown()
-            with anyio.move_on_after(grace_s):
-                await self._settled_but(self._shutdowns)
+            await self._settled_but(self._shutdowns)
         self._gate = Gate.SHUT
-        await self._stop_all_but(self._shutdowns)
-        await self._settled_but(frozenset())
+        async with anyio.create_task_group() as ending:
+            ending.start_soon(self._shutdown)
+            self._cancel_all_but(self._shutdowns)
+            await self._settled_but(frozenset())
 
     async def _stop_all_but(self, kept: AbstractSet[RequestId]) -> None:
         await self._shutdown()
+        self._cancel_all_but(kept)
+        await self._settled_but(kept)
+
+    def _cancel_all_but(self, kept: AbstractSet[RequestId]) -> None:
         for identifier, scope in list(self._in_flight.items()):
             if identifier not in kept:
                 scope.cancel()
-        await self._settled_but(kept)
 
     async def _settled_but(self, kept: AbstractSet[RequestId]) -> None:
         """Wait until nothing but ``kept`` is in flight."""

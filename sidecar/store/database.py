@@ -147,7 +147,7 @@ class Database:
         return DatabaseStatus(self.path, exists=exists, schema_version=version, writable=writable)
 
     def hurry(self) -> None:
-        """The process is about to end: from now on no lock is waited for longer than a second."""
+        """The process is about to end: from now on no lock is waited for longer than ``LAST_CHANCE_MS``."""
         self._hurried = True
         for worker in self._workers.values():
             worker.hurry()

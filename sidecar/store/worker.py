@@ -25,7 +25,7 @@ that somebody keeps locked, must not wait five times ten seconds."""
 TICK_MS: Final = 20
 """Differences in patience below this are none."""
 
-LAST_CHANCE_MS: Final = 1_000
+LAST_CHANCE_MS: Final = 750
 """How long the end of the process waits for a lock, with whatever is still to be done."""
 
 GROUP: Final = 32

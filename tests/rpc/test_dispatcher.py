@@ -41,6 +41,8 @@ class Service:
             on_answered_initialize=lambda: None,
         )
         self.let_go = anyio.Event()
+        self.streams_ended = anyio.Event()
+        self.streams_ended.set()
         self.initialize_gate = anyio.Event()
         self.initialize_gate.set()
         self.cancelled = 0
@@ -53,7 +55,7 @@ class Service:
         return {"ok": True}
 
     async def shutdown(self) -> None:
-        return
+        await self.streams_ended.wait()
 
     async def echo(self, params: dict[str, Any]) -> Any:
         return params
@@ -431,6 +433,21 @@ async def test_what_was_asked_before_the_end_of_input_is_answered() -> None:
         wire.close()
         assert (await wire.next())["result"] == {"ok": True}
         assert (await wire.next())["result"] == {"a": 1}
+        with anyio.fail_after(5):
+            await wire.exited.wait()
+        assert wire.code == 0
+
+
+async def test_a_stream_that_cannot_end_keeps_nobody_else_from_being_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sidecar.lifecycle.FINISH_S", 0.01)
+    async with connected() as wire:
+        await wire.opened()
+        wire.service.streams_ended = anyio.Event()
+        wire.call(1, "wait")
+        wire.close()
+        assert code_of(await wire.next()) == (1, -32800)
+        assert not wire.exited.is_set()
+        wire.service.streams_ended.set()
         with anyio.fail_after(5):
             await wire.exited.wait()
         assert wire.code == 0
