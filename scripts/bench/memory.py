@@ -24,7 +24,7 @@ KEPT_ALIVE_S: Final = 62
 """A little longer than an unused connection is kept."""
 PING_S: Final = 0.003
 LITELLM: Final = {"provider": "openai", "name": "gpt-4.1"}
-FLOOR: Final = "import asyncio, aiohttp, msgspec; print(flush=True); input()"
+FLOOR: Final = "import sys, asyncio, aiohttp, msgspec; print(flush=True); sys.stdin.read()"
 
 
 def memory(run: Run) -> Section:
