@@ -182,11 +182,11 @@ async def test_a_database_that_appears_later_is_used(catalog: Catalog, path: Pat
     assert (await catalog.providers())[-1].id == "custom::testing"
 
 
-async def test_text_that_is_not_utf_8_leaves_the_built_in_part(catalog: Catalog, path: Path) -> None:
+async def test_a_name_with_a_broken_character_is_listed_as_the_app_shows_it(catalog: Catalog, path: Path) -> None:
     app_database.create_app_database(path)
     app_database.insert_provider(path)
-    app_database.execute(path, "UPDATE language_model_providers SET name = CAST(x'ff' AS TEXT)")
-    await lists_the_built_in_part_only(catalog)
+    app_database.execute(path, "UPDATE language_model_providers SET name = CAST(x'61ff' AS TEXT)")
+    assert (await catalog.providers())[-1].name == "a\ufffd"
 
 
 # --- size --------------------------------------------------------------------------------------------------------
