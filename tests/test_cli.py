@@ -7,9 +7,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from sidecar import __version__
 from sidecar.cli import run
@@ -22,6 +24,13 @@ ROOT = Path(__file__).resolve().parents[1]
 PLAIN = next(folder for folder in SESSIONS if folder.name == "plain-reply")
 
 Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def others_logs() -> Iterator[None]:
+    """A command sets up the log of its process, which is that of the tests that come after it."""
+    yield
+    structlog.reset_defaults()
 
 
 def test_the_version_is_told(capsys: Capture) -> None:
