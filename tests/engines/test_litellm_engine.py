@@ -76,6 +76,17 @@ def test_importing_the_engine_does_not_import_litellm() -> None:
     assert ran.stdout.strip() == "[]"
 
 
+def test_no_vocabulary_is_read_while_it_loads_and_json_is_as_it_was() -> None:
+    """Anthropic's, of which nothing is counted: reading and writing it held every thread for 40 ms."""
+    code = (
+        "import anyio, json; from sidecar.engines.litellm_engine import LitellmLoader; load = json.load;"
+        "litellm = anyio.run(LitellmLoader().ready);"
+        "print(len(litellm.utils.claude_json_str), len(litellm.model_cost) > 1000, json.load is load)"
+    )
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["2", "True", "True"]
+
+
 async def test_calls_that_come_while_it_loads_share_one_import() -> None:
     loader = LitellmLoader()
     modules = []
