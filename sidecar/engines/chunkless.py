@@ -1,8 +1,8 @@
 """aiohttp's response, read without regard to the HTTP chunks it came in.
 
 Vendors send every event as an HTTP chunk of its own. aiohttp notes where each ends, for readers who want to know, and
-hands its buffer back piece by piece, asking the parser to go on after each: for a short event that costs as much as
-decoding it. An event stream has its own framing, so all that is left out here.
+hands its buffer back piece by piece, asking the parser to go on after each: for a short event that is much of its
+cost. An event stream has its own framing, so all that is left out here.
 
 Imports aiohttp: import this where the client is made.
 """

@@ -1,7 +1,7 @@
 """Which messages belong to which chat, kept beside the reading connection.
 
 The app's table has no index on ``chat_id`` and is not ours to change: without this a turn reads all messages of all
-chats to find those of one (6 ms for 10,000 of them, 60 MB from a cold disk). Ids are never given twice
+chats to find those of one, from the disk when it is cold. Ids are never given twice
 (AUTOINCREMENT) and a message never changes its chat, so what was once read of them stays true: ids of messages that
 are gone find nothing.
 """

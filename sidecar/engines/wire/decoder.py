@@ -6,7 +6,7 @@ stream, gateways that fail early); by lines of JSON; by a JSON array (Gemini wit
 ``_event`` for each, ``_close`` for what the end of the bytes completes.
 
 Where much has arrived at once, most of it are pieces of text in one form: a dialect may have them read in one go
-(``plain_head``), which costs half. Whatever is not exactly so is read event by event.
+(``plain_head``), which costs less. Whatever is not exactly so is read event by event.
 """
 
 from __future__ import annotations
