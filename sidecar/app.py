@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -314,8 +315,8 @@ class Services:
         try:
             await self._close_interrupted_turns()
             await self.sources.clean_up()
-        except StoreError as error:
-            log.warning("unfinished turns were not looked at", code=error.code.value)
+        except (StoreError, sqlite3.Error) as error:
+            log.warning("unfinished turns were not looked at", reason=str(error))
         log.info("the start is over")
 
     async def _close_interrupted_turns(self) -> None:

@@ -27,9 +27,12 @@ Messages are sentences for the user and never hold a secret; whoever builds one 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from protocol.errors import KIND_OF, RETRYABLE, ErrorCode, Kind
+
+OUR_MISTAKE: Final = "Internal error. See the sidecar's log."
+"""What the user is told of a bug."""
 
 
 class SidecarError(Exception):

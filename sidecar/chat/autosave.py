@@ -68,8 +68,8 @@ class Autosave:
 
         try:
             await self._database.write(write)
-        except StoreError as error:
-            log.warning("could not save the answers so far", code=error.code, message_ids=sorted(changed))
+        except (StoreError, sqlite3.Error) as error:
+            log.warning("could not save the answers so far", reason=str(error), message_ids=sorted(changed))
             # Streams that have ended meanwhile have their last text saved otherwise.
             self._changed |= changed & self._streams.keys()
             self._wake.set()

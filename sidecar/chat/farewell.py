@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import anyio
 import structlog
@@ -14,7 +15,6 @@ from sidecar.chat.marks import Marks
 from sidecar.chat.outcome import (
     APPLY_STOPPED,
     NOT_APPLIED,
-    OUR_MISTAKE,
     SAVED_LATER,
     SHOWN_LATER,
     Ending,
@@ -28,13 +28,16 @@ from sidecar.chat.outcome import (
 from sidecar.chat.parts import ChatParts, ChatSettings
 from sidecar.chat.text.tags import chat_summary
 from sidecar.chat.view import StreamView
-from sidecar.errors import DatabaseBusy, SidecarError, StoreError
+from sidecar.errors import OUR_MISTAKE, DatabaseBusy, SidecarError, StoreError
 from sidecar.routing.limits import Reservation
+from sidecar.routing.meter import costs_figures_only
 from sidecar.routing.recording import SettledCall
 from sidecar.settings.values import AppSettings
 from sidecar.store.chats import Turn, load_chat, save_content, set_title_if_null
 from sidecar.store.limits import Tally
 from sidecar.store.turns import TurnState, finish_turn
+
+T = TypeVar("T")
 
 log = structlog.get_logger("sidecar.chat")
 
@@ -56,6 +59,7 @@ class Farewell:
         *,
         marks: Marks,
         attachments: Sequence[StoredAttachment],
+        settings: AppSettings,
     ) -> None:
         self._parts = parts
         self._turn = turn
@@ -63,8 +67,8 @@ class Farewell:
         self._ending = ending
         self._marks = marks
         self._attachments = attachments
-        self._settings: AppSettings
-        """As they are when the answer is over (app contract 7.15)."""
+        self._settings = settings
+        """In the end: as they are when the answer is over (app contract 7.15)."""
         self.calls: list[tuple[Reservation, SettledCall]] = []
         """The model calls of the turn: each counts when it was answered, whole or in part."""
 
@@ -82,15 +86,17 @@ class Farewell:
         state: TurnState = "cancelled" if cancelled else "errored" if failure is not None else "completed"
         ending.summary = chat_summary(text) if state == "completed" else None
         await self.count()
-        ending.usage.cost_usd = self._parts.meter.cost(call for _, call in self.calls)
         return await self._save(state) or failure
 
     async def count(self) -> None:
         """Note the calls, for the limits and the ledger; whoever writes next writes them down."""
-        self._settings = await self._parts.settings_now()
-        await self._parts.meter.ready()
-        for reservation, call in self.calls:
-            self._parts.meter.note(reservation, call, self._settings)
+        meter = self._parts.meter
+        with costs_figures_only():
+            self._settings = await self._parts.settings_now()
+            await meter.ready()
+            for reservation, call in self.calls:
+                meter.note(reservation, call, self._settings)
+            self._ending.usage.cost_usd = meter.cost(call for _, call in self.calls)
 
     def say(self, failure: SidecarError | None, *, cancelled: bool) -> int | str:
         """Tell and log how it ended, once, last."""
@@ -109,7 +115,8 @@ class Farewell:
             self._view.last(END, lambda seq: end_notification(ending, seq, was_cancelled=cancelled))
 
     async def _save(self, state: TurnState) -> SidecarError | None:
-        """Text, title, how the turn ended and what it counts: one transaction."""
+        """Text, title, how the turn ended and what it counts: one transaction, in which the text does not depend on
+        the rest."""
         turn, stream_id = self._turn, self._ending.stream_id
         text, summary = self._ending.text, self._ending.summary
         counted = self._parts.meter.unwritten()
@@ -117,12 +124,12 @@ class Farewell:
         def save(connection: sqlite3.Connection) -> None:
             save_content(connection, turn.assistant_message_id, text)
             if summary:
-                set_title_if_null(connection, turn.chat.id, summary)
-            finish_turn(connection, stream_id, state)
+                _note(connection, "title", lambda: set_title_if_null(connection, turn.chat.id, summary))
+            _note(connection, "state", lambda: finish_turn(connection, stream_id, state))
 
         def work(connection: sqlite3.Connection) -> Tally | None:
             save(connection)
-            return counted.write(connection)
+            return _note(connection, "usage", lambda: counted.write(connection))
 
         try:
             counted.written(await self._parts.database.write(work, later=save))
@@ -180,3 +187,15 @@ class Farewell:
             committed_ms=self._marks.at("committed"),
             context=str(self._ending.context),
         )
+
+
+def _note(connection: sqlite3.Connection, lost: str, write: Callable[[], T]) -> T | None:
+    """Bookkeeping in the transaction of an answer. What cannot be written, for whatever reason, is logged and lost; the
+    words are not."""
+    try:
+        return write()
+    except Exception:
+        if not connection.in_transaction:  # SQLite took everything back, the words too: a full disk, a broken file
+            raise
+        log.exception("an answer was saved without all that belongs to it", lost=lost)
+        return None

@@ -16,7 +16,6 @@ CANCELLED_SUFFIX: Final = "[Response cancelled by user]"
 AI_ERROR_PREFIX: Final = "Sorry, there was an error from the AI: "
 """The app's UI keys its upgrade button on this text (app contract 7.18)."""
 INTERNAL_ERROR_PREFIX: Final = "Sorry, there was an error processing your request: "
-OUR_MISTAKE: Final = "Internal error. See the sidecar's log."
 _OUR_OWN: Final = frozenset(
     {
         *(ErrorCode.INTERNAL, ErrorCode.VALIDATION, ErrorCode.NOT_FOUND),

@@ -19,7 +19,7 @@ from sidecar.chat.canned import canned_answer, recite
 from sidecar.chat.farewell import Farewell
 from sidecar.chat.followup import auto_fix, continue_interrupted, continue_unclosed_write
 from sidecar.chat.marks import Marks
-from sidecar.chat.outcome import OUR_MISTAKE, Ending, add_usage
+from sidecar.chat.outcome import Ending, add_usage
 from sidecar.chat.parts import ChatParts, HeadStart, Plan, PreparedPrompt, TurnStart
 from sidecar.chat.registry import ActiveStream
 from sidecar.chat.text.answer import AnswerText
@@ -37,7 +37,7 @@ from sidecar.engines.base import (
     TextDelta,
     Usage,
 )
-from sidecar.errors import ProviderError, SidecarError, StoreError
+from sidecar.errors import OUR_MISTAKE, ProviderError, SidecarError, StoreError
 from sidecar.routing.attempts import attempt_reports
 from sidecar.routing.recording import SettledCall, prompt_units
 from sidecar.routing.runner import RoutedStream
@@ -181,6 +181,7 @@ class ChatSession:
             self._ending,
             marks=self._marks,
             attachments=self._prepared.attachments,
+            settings=self._start.settings,
         )
 
     async def _open(self) -> None:

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import anyio
 import msgspec
+import structlog
 
 from protocol import llm as wire
 from protocol.chat import ModelRef
 from sidecar.engines.base import ModelCall, Target
-from sidecar.errors import Cancelled, Conflict, InvalidParams, SidecarError
+from sidecar.errors import OUR_MISTAKE, Cancelled, Conflict, InvalidParams, SidecarError
 from sidecar.lanes import OpenLane
 from sidecar.lengths import tokens_of
 from sidecar.llm import prompt as given
@@ -34,6 +35,8 @@ from sidecar.settings.values import AppSettings
 
 PART: Final = "llm:part"
 MAX_ID_CHARS: Final = 256
+
+log = structlog.get_logger("sidecar.llm")
 
 
 class LlmService:
@@ -104,6 +107,9 @@ class LlmService:
                     await self._stream(call, await self._route(choice, settings), settings, out)
                 except SidecarError as error:
                     failure = error
+                except Exception:  # as in a chat: a bug is logged, and the host gets its last part
+                    log.exception("the call failed", call_id=params.call_id)
+                    failure = SidecarError(OUR_MISTAKE)
         except anyio.get_cancelled_exc_class():
             out.fail(Cancelled("The call was cancelled."), call.builder)
             raise

@@ -18,6 +18,7 @@ from typing import Final, Literal, TypeVar
 
 import anyio
 import msgspec
+import structlog
 
 from protocol.errors import ErrorCode
 from sidecar.engines.base import Target
@@ -50,6 +51,8 @@ _VARIABLES: Final = {
 }
 """What replaces them: a number, or ``unlimited``."""
 _UNLIMITED: Final = frozenset({"unlimited", "none"})
+
+log = structlog.get_logger("sidecar.routing")
 
 
 class TierLimits(msgspec.Struct, frozen=True):
@@ -204,7 +207,7 @@ class TierLimiter:
         return self._counted.unwritten(int(self._clock()))
 
     async def flush(self) -> None:
-        """Write down what was settled; kept in memory where the database cannot take it."""
+        """Write down what was settled; kept in memory while the database cannot take it, given up where it will not."""
         unwritten = self.unwritten()
         if not (unwritten.rows or unwritten.dropped):
             return
@@ -212,6 +215,9 @@ class TierLimiter:
             tally = await self._write(unwritten.write)
         except StoreError:
             return
+        except sqlite3.Error:
+            log.exception("the usage of a call was not written down", lost="usage")
+            tally = None
         unwritten.written(tally)
 
     # --- the database ----------------------------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypedDict
 
 import anyio
 import msgspec
+import structlog
 
 from protocol.chat import LimitsReport
 from sidecar.catalog.prices import PriceList
@@ -20,6 +22,8 @@ from sidecar.store.ledger import Ledger
 
 PRICES_WAIT_S: Final = 1.0
 """How long the end of an answer waits for the price data."""
+
+log = structlog.get_logger("sidecar.routing")
 
 
 class Today(msgspec.Struct, frozen=True):
@@ -75,8 +79,9 @@ class Meter:
 
     async def settle(self, reservation: Reservation, call: SettledCall, settings: AppSettings) -> None:
         """``note``, and write it down."""
-        await self.ready()
-        self.note(reservation, call, settings)
+        with costs_figures_only():
+            await self.ready()
+            self.note(reservation, call, settings)
         await self._limiter.flush()
 
     def note(self, reservation: Reservation, call: SettledCall, settings: AppSettings) -> None:
@@ -119,6 +124,15 @@ class Meter:
             resets_at=used.resets_at,
             upgrade_prompt=tier == "free" and used.remaining_requests == 0,
         )
+
+
+@contextmanager
+def costs_figures_only() -> Iterator[None]:
+    """For counting what an answer took: a mistake in it is logged, and the answer ends as it would have."""
+    try:
+        yield
+    except Exception:
+        log.exception("the usage of an answer was not counted", lost="usage")
 
 
 def _tier(settings: AppSettings) -> Tier:

@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from protocol import llm as wire
 from sidecar.engines.base import (
@@ -48,6 +49,21 @@ def parts(host: Host) -> list[dict[str, Any]]:
     found = host.notifications("llm:part", callId="c1")
     assert [params["seq"] for params in found] == list(range(len(found)))
     return [params["part"] for params in found]
+
+
+async def test_a_mistake_of_our_own_has_a_last_part_too(place: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError
+
+    place.answers("Hello")
+    async with memory_host(place.folder, capabilities={}) as host:
+        with capture_logs() as logged, monkeypatch.context() as patched:
+            patched.setattr(PartBuilder, "take", stumble)
+            with pytest.raises(RpcError) as failed:
+                await host.request("llm:stream", call())
+        assert failed.value.data["code"] == "INTERNAL"
+        assert [part["type"] for part in parts(host)][-1:] == ["error"]
+    assert [entry["exc_info"] for entry in logged if entry["event"] == "the call failed"] == [True]
 
 
 async def test_a_call_streams_parts_and_ends_with_one_finish(place: Installation) -> None:

@@ -19,7 +19,7 @@ from sidecar.routing.inputs import Environment
 from sidecar.routing.limits import Reservation, TierLimiter, TierLimits, unusable_limits
 from sidecar.store.database import Database
 from sidecar.store.limits import LimitRow, Tally, day_of
-from tests.app_database import create_app_database, rows
+from tests.app_database import create_app_database, execute, rows
 from tests.routing.scripted import target
 
 pytestmark = pytest.mark.anyio
@@ -322,6 +322,19 @@ async def test_a_missing_database_stops_no_chat_and_no_limit(tmp_path: Path) -> 
         await refused(tiers)
         usage = await tiers.snapshot("free", metered=True)
     assert (usage.requests_today, usage.tokens_used, usage.remaining_requests) == (3, 5, 0)
+
+
+async def test_a_call_that_cannot_be_written_down_keeps_no_later_one_from_it(path: Path) -> None:
+    async with limiter(path, Now()) as tiers:
+        await settled(tiers, await tiers.reserve("free", OWN), 1)
+        execute(
+            path,
+            "CREATE TRIGGER refusing BEFORE INSERT ON sidecar_limits WHEN NEW.tokens = 2"
+            " BEGIN SELECT RAISE(ABORT, 'no'); END",
+        )
+        await settled(tiers, await tiers.reserve("free", OWN), 2)
+        await settled(tiers, await tiers.reserve("free", OWN), 3)
+        assert [row["tokens"] for row in rows(path, "SELECT tokens FROM sidecar_limits ORDER BY tokens")] == [1, 3]
 
 
 async def test_what_was_counted_without_a_database_is_written_when_it_is_back(tmp_path: Path) -> None:
