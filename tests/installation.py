@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -32,6 +35,13 @@ class Installation:
     def chat(self, title: str | None = None) -> int:
         """A new chat."""
         return insert_chat(self.database, self.app, title)
+
+    def settings(self, values: dict[str, Any], *, days_old: float = 1) -> None:
+        """Write ``user-settings.json``, last changed so long ago."""
+        path = self.folder / "user-settings.json"
+        path.write_text(json.dumps({"telemetryUserId": "somebody", **values}), "utf-8")
+        changed_at = time.time() - days_old * 86_400
+        os.utime(path, (changed_at, changed_at))
 
     def answers(self, *pieces: str, **options: Any) -> None:
         """The provider streams these pieces to every request."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
@@ -21,8 +22,7 @@ from sidecar.routing.resolve import Route
 from sidecar.routing.runner import Router
 from sidecar.settings.values import AppSettings
 from sidecar.store.chats import AppRow, Turn
-from sidecar.store.database import Database
-from sidecar.store.message_ids import KnownIds
+from sidecar.store.database import Database, Writing
 
 
 class ChatSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,8 +53,6 @@ class TurnStart(msgspec.Struct, frozen=True):
     settings: AppSettings
     catalog: CatalogSnapshot
     app: AppRow
-    message_ids: KnownIds | None
-    """Where the chat's messages are to be found."""
 
 
 class HeadStart(msgspec.Struct, frozen=True):
@@ -83,6 +81,26 @@ class PreparedPrompt(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
+class AtHand(msgspec.Struct, frozen=True):
+    """All that a turn needs before it can be written down, where nothing has to be fetched for it first."""
+
+    prepared: PreparedPrompt
+    read_start: Callable[[sqlite3.Connection], TurnStart | None]
+    """Reads what the turn starts from, in the transaction that writes it down; None when the settings have changed.
+    Raises ``NotFound``."""
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """An accepted turn, which the disk may not have yet. Whoever gets it gives up its ``ahead`` in the end."""
+
+    turn: Turn
+    prepared: PreparedPrompt
+    start: TurnStart
+    ahead: HeadStart
+    writing: Writing[Any]
+    """``committed`` waits for the disk."""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to send and where, for one turn."""
 
@@ -104,6 +122,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 class Planner(Protocol):
     """Turns a request and the chat's rows into a plan: settings, context, system prompt, candidates."""
 
+    def at_hand(self, params: ChatStreamParams) -> AtHand | None:
+        """None for a turn that has to be accepted step by step: ``start``, ``prepare``, then the transaction.
+
+        Never raises: what is wrong with the request, the steps will say.
+        """
+        ...
+
     async def start(self, params: ChatStreamParams) -> TurnStart:
         """Read what the turn starts from. Raises ``FeatureDisabled``, ``NotFound``, ``StoreError``."""
         ...
@@ -112,13 +137,17 @@ class Planner(Protocol):
         """Check and store the inputs of a turn. Raises ``InvalidParams``."""
         ...
 
-    def begin(self, params: ChatStreamParams, prepared: PreparedPrompt, start: TurnStart) -> HeadStart:
-        """Begin what ``plan`` will need. Never raises."""
+    def begin_codebase(
+        self, params: ChatStreamParams, prepared: PreparedPrompt, start: TurnStart
+    ) -> CodebaseReading | None:
+        """Begin to read the app's folder, where ``plan`` will need it. Any thread may. Never raises."""
         ...
 
-    async def plan(
-        self, params: ChatStreamParams, prepared: PreparedPrompt, turn: Turn, start: TurnStart, ahead: HeadStart
-    ) -> Plan:
+    def head_start(self, params: ChatStreamParams, start: TurnStart, codebase: CodebaseReading | None) -> HeadStart:
+        """What can be said of the call before the prompt is known. Never raises."""
+        ...
+
+    async def plan(self, params: ChatStreamParams, accepted: Accepted) -> Plan:
         """Assemble the call. Raises ``SidecarError``."""
         ...
 

@@ -15,9 +15,9 @@ import msgspec
 
 from protocol.chat import ChatCountTokensParams, ChatStreamParams, MessageRow, ModelRef, TokenCounts
 from sidecar.catalog.catalog import Catalog, CustomRows, read_custom_rows
-from sidecar.chat.context import Codebase, VirtualFiles
+from sidecar.chat.context import Codebase, CodebaseReading, VirtualFiles
 from sidecar.chat.outcome import ContextWork
-from sidecar.chat.parts import ChatSettings, HeadStart, Plan, PreparedPrompt, TurnStart
+from sidecar.chat.parts import Accepted, AtHand, ChatSettings, HeadStart, Plan, PreparedPrompt, TurnStart
 from sidecar.chat.prompt import (
     PromptInputs,
     build_messages,
@@ -26,9 +26,9 @@ from sidecar.chat.prompt import (
 )
 from sidecar.chat.sources import Draft, Gathered, PromptSources
 from sidecar.chat.text.tags import delete_tags, rename_tags, write_tags
-from sidecar.chat.turn import chat_not_found
+from sidecar.chat.turn import chat_not_found, head_of
 from sidecar.engines.base import DEFAULT_CONTEXT_WINDOW, Target
-from sidecar.errors import MissingApiKey, SidecarError
+from sidecar.errors import InvalidParams, MissingApiKey, SidecarError
 from sidecar.routing.catalog_view import CatalogSnapshot, catalog_snapshot
 from sidecar.routing.from_settings import routing_settings, selected_choice
 from sidecar.routing.inputs import AUTO, ContextFile, Environment, ModelChoice
@@ -36,9 +36,8 @@ from sidecar.routing.resolve import Route, engine_enabled, find_route
 from sidecar.routing.window import fitting
 from sidecar.settings.store import SettingsStore
 from sidecar.settings.values import AppSettings
-from sidecar.store.chats import AppRow, Turn, load_app_of, load_chat, message_ids
+from sidecar.store.chats import AppRow, ChatHead, load_chat, load_head, message_ids
 from sidecar.store.database import Database
-from sidecar.store.message_ids import KnownIds
 
 
 class TurnPlanner:
@@ -67,20 +66,39 @@ class TurnPlanner:
     async def start(self, params: ChatStreamParams) -> TurnStart:
         """The settings, the chat's app and the models. Raises ``FeatureDisabled``, ``NotFound``, ``StoreError``."""
 
-        def read(connection: sqlite3.Connection) -> tuple[AppRow | None, KnownIds | None, CustomRows]:
-            app = load_app_of(connection, params.chat_id)
-            known = message_ids(connection, params.chat_id)
-            try:
-                return app, known, read_custom_rows(connection)
-            except sqlite3.Error as error:  # the app's schema is older than they are
-                return app, known, CustomRows([], [], error)
+        def read(connection: sqlite3.Connection) -> tuple[ChatHead | None, CustomRows]:
+            message_ids(connection, params.chat_id)  # so that the transaction finds them: the first look reads them all
+            return load_head(connection, params.chat_id), _custom_rows(connection)
 
         reading = self._database.begin_read(read)
         settings = await self._settings.load_enabled()
-        app, known, custom = await reading.value()
-        if app is None:
+        head, custom = await reading.value()
+        if head is None:
             raise chat_not_found(params.chat_id)
-        return TurnStart(settings, CatalogSnapshot(custom), app, known)
+        return TurnStart(settings, CatalogSnapshot(custom), head.app)
+
+    def at_hand(self, params: ChatStreamParams) -> AtHand | None:
+        """What a turn can be accepted with in a single trip to the database; None for one that needs more.
+
+        Never raises: ``start`` and ``prepare`` say what is wrong with it.
+        """
+        known = self._settings.at_hand()
+        if known is None:
+            return None
+        try:
+            prepared = self._sources.prepare_at_once(params)
+        except InvalidParams:
+            return None
+        if prepared is None:
+            return None
+
+        def read_start(connection: sqlite3.Connection) -> TurnStart | None:
+            if not known.still_hold(connection):
+                return None
+            head = head_of(connection, params.chat_id)
+            return TurnStart(known.settings, CatalogSnapshot(_custom_rows(connection)), head.app)
+
+        return AtHand(prepared, read_start)
 
     async def route(self, choice: ModelChoice, settings: AppSettings) -> Route:
         """The candidates for a single call, outside any chat. Raises what ``find_route`` raises."""
@@ -92,30 +110,35 @@ class TurnPlanner:
 
     # --- the call ------------------------------------------------------------------------------------------------
 
-    def begin(self, params: ChatStreamParams, prepared: PreparedPrompt, start: TurnStart) -> HeadStart:
-        """Begin to read the app's folder, and find the candidates. Never raises."""
-        choice, settings = _choice(params.model, start.settings), start.settings
-        codebase = None
-        if params.files is None:
-            engine = self._engine(choice, settings, start.catalog)
-            codebase = self._sources.begin_codebase(params.prompt, prepared, start.app, settings, engine=engine)
+    def begin_codebase(
+        self, params: ChatStreamParams, prepared: PreparedPrompt, start: TurnStart
+    ) -> CodebaseReading | None:
+        """Begin to read the app's folder, where the prompt will have it. Any thread may begin it. Never raises."""
+        if params.files is not None:
+            return None
+        settings = start.settings
+        engine = self._engine(_choice(params.model, settings), settings, start.catalog)
+        return self._sources.begin_codebase(params.prompt, prepared, start.app, settings, engine=engine)
+
+    def head_start(self, params: ChatStreamParams, start: TurnStart, codebase: CodebaseReading | None) -> HeadStart:
+        """Find the candidates. Never raises."""
+        choice = _choice(params.model, start.settings)
         try:
-            route = self._route(choice, settings, start.catalog)
+            route = self._route(choice, start.settings, start.catalog)
         except SidecarError:
             return HeadStart(ModelRef(choice.provider, choice.name), None, codebase)
         return HeadStart(ModelRef(route.targets[0].provider, route.targets[0].model), route, codebase)
 
-    async def plan(
-        self, params: ChatStreamParams, prepared: PreparedPrompt, turn: Turn, start: TurnStart, ahead: HeadStart
-    ) -> Plan:
+    async def plan(self, params: ChatStreamParams, accepted: Accepted) -> Plan:
         """Assemble the call. Raises ``SidecarError`` when it cannot be made, before anything is sent."""
-        settings, catalog = start.settings, start.catalog
+        chat, ahead = accepted.turn.chat, accepted.ahead
+        settings, catalog = accepted.start.settings, accepted.start.catalog
         choice = _choice(params.model, settings)
         draft = Draft(
-            chat=turn.chat,
-            rows=turn.chat.messages,
+            chat=chat,
+            rows=chat.messages,
             raw_prompt=params.prompt,
-            prepared=prepared,
+            prepared=accepted.prepared,
             host_prompt=params.system_prompt,
             files=None if params.files is None else tuple(map(_provided, params.files)),
             codebase=ahead.codebase,
@@ -234,6 +257,13 @@ def _fitting(targets: Sequence[Target], inputs: PromptInputs, window: int | None
     """The candidates that can read this prompt; see ``routing.window.fitting``."""
     tokens = count_tokens(inputs)
     return fitting(targets, tokens.total - (tokens.codebase if inputs.engine else 0), window)
+
+
+def _custom_rows(connection: sqlite3.Connection) -> CustomRows:
+    try:
+        return read_custom_rows(connection)
+    except sqlite3.Error as error:  # the app's schema is older than they are
+        return CustomRows([], [], error)
 
 
 def _work(codebase: Codebase) -> ContextWork:

@@ -35,8 +35,7 @@ class ChatService:
         # Before anything is waited for: a cancel that is sent right behind must find the stream.
         with self._registry.claim(params.chat_id) as active:
             active.identify(await intent_of(params))
-            start = await self._parts.planner.start(params)
-            return await ChatSession(self._parts, params, start, active).run()
+            return await ChatSession(self._parts, params, active).run()
 
     async def cancel(self, chat_id: int) -> bool:
         """Stop the chat's stream and wait for its last word; an idle chat gets an ``end`` of its own. Always True."""

@@ -15,15 +15,16 @@ import anyio.lowlevel
 import structlog
 
 from protocol.chat import ChatStreamParams, LimitsReport, ModelFallback, ModelRef
+from sidecar.chat.acceptance import accept_turn
 from sidecar.chat.canned import canned_answer, recite
 from sidecar.chat.farewell import Farewell
 from sidecar.chat.followup import auto_fix, continue_interrupted, continue_unclosed_write
 from sidecar.chat.marks import Marks
 from sidecar.chat.outcome import Ending, add_usage
-from sidecar.chat.parts import ChatParts, HeadStart, Plan, PreparedPrompt, TurnStart
+from sidecar.chat.parts import Accepted, ChatParts, Plan
 from sidecar.chat.registry import ActiveStream
 from sidecar.chat.text.answer import AnswerText
-from sidecar.chat.turn import Replayed, accept
+from sidecar.chat.turn import Replayed
 from sidecar.chat.view import StreamView
 from sidecar.engines.base import (
     DEFAULT_CONTEXT_WINDOW,
@@ -42,7 +43,6 @@ from sidecar.routing.attempts import attempt_reports
 from sidecar.routing.recording import SettledCall, prompt_units
 from sidecar.routing.runner import RoutedStream
 from sidecar.store.chats import Turn
-from sidecar.store.database import Writing
 
 log = structlog.get_logger("sidecar.chat")
 
@@ -53,19 +53,16 @@ NOT_ASKED_YET = LimitsReport(requests_today=0, tokens_used=0, remaining_requests
 class ChatSession:
     """One ``chat:stream`` call."""
 
-    def __init__(self, parts: ChatParts, params: ChatStreamParams, start: TurnStart, active: ActiveStream) -> None:
+    def __init__(self, parts: ChatParts, params: ChatStreamParams, active: ActiveStream) -> None:
         self._parts = parts
         self._params = params
-        self._start = start
         self._active = active
         self._stream_id = str(uuid.uuid4())
         self._marks = Marks()
         self._opened = anyio.Event()
         """Set when the turn is on the disk and the host has its first chunk."""
-        self._accepting: Writing[Turn | Replayed]
+        self._accepted: Accepted
         self._turn: Turn
-        self._prepared: PreparedPrompt
-        self._ahead: HeadStart
         self._view: StreamView
         self._ending: Ending
         self._farewell: Farewell
@@ -77,13 +74,14 @@ class ChatSession:
 
         Raises ``SidecarError`` only before the stream exists (bad params, unknown chat, other intent content).
         """
-        accepted = await self._accept()
+        accepted = await accept_turn(self._parts, self._params, self._stream_id)
         if isinstance(accepted, Replayed):
             return accepted.chat_id
         try:
+            self._make_ready(accepted)
             return await self._stream()
         finally:
-            self._ahead.give_up()
+            accepted.ahead.give_up()
 
     async def _stream(self) -> int | str:
         failure: SidecarError | None = None
@@ -119,53 +117,20 @@ class ChatSession:
 
     # --- before the stream ---------------------------------------------------------------------------------------
 
-    async def _accept(self) -> Turn | Replayed:
-        """Write the turn down. Not cancellable half-way: a committed turn always gets its stream and its terminal
-        notification.
-
-        What was written is known before it is on the disk. The model is asked in between, and the host hears of the
-        turn when the disk has it (``_open``): the first word does not wait for both, one after the other. Nor does it
-        wait for the app's folder: that is read while the turn is written.
-        """
-        params, parts = self._params, self._parts
-        with anyio.CancelScope(shield=True):
-            prepared = self._prepared = await parts.planner.prepare(params, self._start.app)
-            self._accepting = parts.database.begin_write(
-                lambda connection: accept(
-                    connection,
-                    params,
-                    stream_id=self._stream_id,
-                    prompt=prepared.stored,
-                    message_ids=self._start.message_ids,
-                )
-            )
-            self._ahead = parts.planner.begin(params, prepared, self._start)
-            try:
-                turn = await self._accepting.value()
-            except SidecarError:
-                self._ahead.give_up()
-                raise
-            if isinstance(turn, Replayed):
-                self._ahead.give_up()
-                await self._accepting.committed()
-        if isinstance(turn, Replayed):
-            return turn
-        self._marks.mark("accept")
-        self._make_ready(turn)
-        return turn
-
-    def _make_ready(self, turn: Turn) -> None:
+    def _make_ready(self, accepted: Accepted) -> None:
         """Everything the stream is told with; nothing of it is told yet."""
+        self._marks.mark("accept")
         self._active.began = True
-        self._turn = turn
+        self._accepted = accepted
+        turn = self._turn = accepted.turn
         self._ending = Ending(
             chat_id=turn.chat.id,
             stream_id=self._stream_id,
             message_id=turn.assistant_message_id,
-            model=self._ahead.model,
+            model=accepted.ahead.model,
             context_window=DEFAULT_CONTEXT_WINDOW,
             limits=NOT_ASKED_YET,
-            warnings=list(self._prepared.warnings),
+            warnings=list(accepted.prepared.warnings),
         )
         self._view = StreamView(
             chat_id=turn.chat.id,
@@ -180,13 +145,13 @@ class ChatSession:
             self._view,
             self._ending,
             marks=self._marks,
-            attachments=self._prepared.attachments,
-            settings=self._start.settings,
+            attachments=accepted.prepared.attachments,
+            settings=accepted.start.settings,
         )
 
     async def _open(self) -> None:
         """Introduce the stream to the host, once, as soon as the turn is on the disk. Raises ``StoreError``."""
-        await self._accepting.committed()
+        await self._accepted.writing.committed()
         if self._opened.is_set():
             return
         self._marks.mark("committed")
@@ -228,7 +193,7 @@ class ChatSession:
             return
         if self._parts.host.offers("systemPrompt"):
             await self._opened.wait()  # the host hears of a turn before it is asked about it
-        plan = await self._parts.planner.plan(self._params, self._prepared, self._turn, self._start, self._ahead)
+        plan = await self._parts.planner.plan(self._params, self._accepted)
         self._marks.mark("context")
         self._ending.engine, self._ending.context = plan.engine, plan.context
         self._ending.warnings.extend(plan.warnings)
@@ -288,7 +253,7 @@ class ChatSession:
         usage: Usage | None = None
         first = True
         earlier, before = len(self._ending.attempts), self._view.answer.length_utf16
-        reservation = await self._parts.meter.reserve(plan.candidates[0], self._start.settings)
+        reservation = await self._parts.meter.reserve(plan.candidates[0], self._accepted.start.settings)
         if reservation.warning is not None:
             self._ending.warnings.append(reservation.warning)
         routed = self._parts.caller.run(

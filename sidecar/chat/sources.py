@@ -109,6 +109,13 @@ class PromptSources:
 
     # --- the user's message --------------------------------------------------------------------------------------
 
+    def prepare_at_once(self, params: ChatStreamParams) -> PreparedPrompt | None:
+        """``prepare``, where nothing has to be fetched or written for it; else None. Raises ``InvalidParams``."""
+        if params.attachments or _components(params) or prompt_references(params.prompt):
+            return None
+        check_prompt(params.prompt)
+        return PreparedPrompt(stored=stored_prompt(params.prompt))
+
     async def prepare(self, params: ChatStreamParams, app: AppRow) -> PreparedPrompt:
         """Check the inputs of a turn and make the message that is stored. Raises ``InvalidParams``."""
         check_prompt(params.prompt)
@@ -211,7 +218,7 @@ class PromptSources:
     ) -> CodebaseReading | None:
         """What ``gather`` will want of the app's folder, for ``Draft.codebase``; None where it may want something else.
 
-        Never raises: a folder that cannot be meant is ``gather``'s to tell.
+        Any thread may begin it. Never raises: a folder that cannot be meant is ``gather``'s to tell.
         """
         if is_summarise(raw_prompt):
             return None

@@ -15,8 +15,16 @@ import msgspec
 
 from protocol.chat import ChatStreamParams
 from sidecar.errors import Conflict, InvalidParams, NotFound
-from sidecar.store.chats import Turn, chat_exists, drop_last_exchange, insert_turn, load_chat
-from sidecar.store.message_ids import KnownIds
+from sidecar.store.chats import (
+    ChatHead,
+    ChatRecord,
+    Turn,
+    drop_last_exchange,
+    insert_turn,
+    load_head,
+    load_messages,
+    message_ids,
+)
 from sidecar.store.turns import AcceptedTurn, create_turn_table, intent_hash, record_turn
 
 MAX_INTENT_CHARS: Final = 256
@@ -85,12 +93,9 @@ def accept(
     *,
     stream_id: str,
     prompt: str,
-    message_ids: KnownIds | None = None,
 ) -> Turn | Replayed:
-    """Run inside one immediate transaction. Raises ``NotFound`` and ``Conflict``.
-
-    ``message_ids``: what a reading connection knew of the chat's messages.
-    """
+    """Run inside one immediate transaction. Raises ``NotFound`` and ``Conflict``."""
+    ids = message_ids(connection, params.chat_id)  # before anything is written: what is committed can be kept
     create_turn_table(connection)
     hash_ = content_hash(params)
     if params.intent_id is not None:
@@ -99,10 +104,9 @@ def accept(
             return Replayed(params.chat_id)
         if known is not None:
             raise conflicting_intent(params)
-    if not chat_exists(connection, params.chat_id):
-        raise chat_not_found(params.chat_id)
+    head = head_of(connection, params.chat_id)
     if params.redo:
-        drop_last_exchange(connection, params.chat_id, message_ids)
+        drop_last_exchange(connection, params.chat_id, ids)
     assistant = insert_turn(connection, params.chat_id, prompt)
     record_turn(
         connection,
@@ -115,10 +119,16 @@ def accept(
             process_id=os.getpid(),
         ),
     )
-    chat = load_chat(connection, params.chat_id, message_ids)
-    if chat is None:
-        raise chat_not_found(params.chat_id)
-    return Turn(assistant, chat)
+    messages = load_messages(connection, params.chat_id, ids)
+    return Turn(assistant, ChatRecord(head.id, head.title, head.app, messages))
+
+
+def head_of(connection: sqlite3.Connection, chat_id: int) -> ChatHead:
+    """The chat without its messages. Raises ``NotFound``."""
+    head = load_head(connection, chat_id)
+    if head is None:
+        raise chat_not_found(chat_id)
+    return head
 
 
 def chat_not_found(chat_id: int) -> NotFound:

@@ -105,6 +105,11 @@ class SettingsFile:
             return REFUSED
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
+    def is_still(self, known: FileText) -> bool:
+        """Whether the file is what it was then, as far as one look without reading it can tell for certain."""
+        tells = not known.exists or (known.digest is not None and known.stamp_tells)
+        return tells and self.stamp() == known.stamp
+
     def unchanged(self, known: FileText) -> FileText | None:
         """``known``, looked at again, when the file is still what it was then; None when it is not."""
         if self.stamp() != known.stamp:

@@ -75,6 +75,10 @@ class Sides:
             return known
         return self.read(self._table(connection))
 
+    def are_still(self, connection: sqlite3.Connection, known: Snapshot) -> bool:
+        """Whether both sides certainly are what ``known`` says. Changes nothing, so that any thread may ask."""
+        return known.table.token == token_of(connection) and self.file.is_still(known.file)
+
     def look_at_file(self, known: Snapshot | None, *, database: Path) -> Snapshot:
         """The same without a database that can be read.
 

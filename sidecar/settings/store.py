@@ -11,6 +11,7 @@ it, and the table learns of it when it can be written again.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -56,6 +57,14 @@ RETRY_AFTER_S: Final = 30.0
 """How long a database that did not take a change is left alone before the table is brought up to date again."""
 
 log = structlog.get_logger("sidecar.settings")
+
+
+class KnownSettings(msgspec.Struct, frozen=True):
+    """The settings as they were last seen."""
+
+    settings: AppSettings
+    still_hold: Callable[[sqlite3.Connection], bool]
+    """Asked on a worker's thread, within its transaction: whether they are what the file and the table say now."""
 
 
 class SettingsStore:
@@ -104,6 +113,18 @@ class SettingsStore:
         settings = await self.load()
         check_enabled(settings.features, settings.telemetry_user_id, self._environ)
         return settings
+
+    def at_hand(self) -> KnownSettings | None:
+        """What ``load_enabled`` would return while neither side has changed; None where there is something to do
+        first, or something to raise."""
+        known = self._snapshot
+        if known is None or known.typed is None or known.typed.locked_secrets or not _agreed(known):
+            return None
+        try:
+            check_enabled(known.typed.features, known.typed.telemetry_user_id, self._environ)
+        except FeatureDisabled:
+            return None
+        return KnownSettings(known.typed, lambda connection: self._sides.are_still(connection, known))
 
     async def get_for_host(self) -> dict[str, Any]:
         """The result of ``get-user-settings``: defaults filled in, secrets opened, those that are locked left out.

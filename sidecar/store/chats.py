@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from protocol.chat import MessageRow
-from sidecar.store.message_ids import KnownIds, ReadingConnection
+from sidecar.store.message_ids import AppConnection, KnownIds
 
 _ROW_IDS: Final = range(-(2**63), 2**63)
 """What SQLite takes as an integer; JSON has larger ones."""
@@ -40,6 +40,14 @@ class ChatRecord(msgspec.Struct, frozen=True):
     messages: list[MessageRow]
 
 
+class ChatHead(msgspec.Struct, frozen=True):
+    """A chat without its messages."""
+
+    id: int
+    title: str | None
+    app: AppRow
+
+
 class Turn(msgspec.Struct, frozen=True):
     """An accepted turn: the row its answer goes into, and the chat as it is with both of its rows."""
 
@@ -47,41 +55,25 @@ class Turn(msgspec.Struct, frozen=True):
     chat: ChatRecord
 
 
-def load_app_of(connection: sqlite3.Connection, chat_id: int) -> AppRow | None:
-    """The chat's app, or None when there is no such chat or its app is gone."""
-    if chat_id not in _ROW_IDS:
-        return None
-    query = "SELECT apps.* FROM chats JOIN apps ON apps.id = chats.app_id WHERE chats.id = ?"
-    row = connection.execute(query, (chat_id,)).fetchone()
-    return None if row is None else _app_row(row)
-
-
-def load_chat(connection: sqlite3.Connection, chat_id: int, known: KnownIds | None = None) -> ChatRecord | None:
-    """The chat, or None when there is no such chat or its app is gone. ``known`` as for ``load_messages``."""
+def load_head(connection: sqlite3.Connection, chat_id: int) -> ChatHead | None:
+    """The chat without its messages, or None when there is no such chat or its app is gone."""
     if chat_id not in _ROW_IDS:
         return None
     chat = connection.execute("SELECT * FROM chats WHERE id = ?", (chat_id,)).fetchone()
     app = None if chat is None else connection.execute("SELECT * FROM apps WHERE id = ?", (chat["app_id"],)).fetchone()
-    if chat is None or app is None:
+    return None if app is None else ChatHead(chat_id, chat["title"], _app_row(app))
+
+
+def load_chat(connection: sqlite3.Connection, chat_id: int) -> ChatRecord | None:
+    """The chat, or None when there is no such chat or its app is gone."""
+    head = load_head(connection, chat_id)
+    if head is None:
         return None
-    return ChatRecord(
-        id=chat_id,
-        title=chat["title"],
-        app=_app_row(app),
-        messages=load_messages(connection, chat_id, known),
-    )
-
-
-def chat_exists(connection: sqlite3.Connection, chat_id: int) -> bool:
-    """Whether ``load_chat`` would find it."""
-    if chat_id not in _ROW_IDS:
-        return False
-    found = connection.execute("SELECT 1 FROM chats JOIN apps ON apps.id = chats.app_id WHERE chats.id = ?", (chat_id,))
-    return found.fetchone() is not None
+    return ChatRecord(head.id, head.title, head.app, load_messages(connection, chat_id))
 
 
 def load_messages(connection: sqlite3.Connection, chat_id: int, known: KnownIds | None = None) -> list[MessageRow]:
-    """The chat's messages, oldest first. With ``known``, or a reading connection's own, only they are read."""
+    """The chat's messages, oldest first. With ``known``, or what the connection knows, only they are read."""
     if known is None:
         known = message_ids(connection, chat_id)
     if known is None:
@@ -99,8 +91,8 @@ _BY_ID: Final = (
 
 
 def message_ids(connection: sqlite3.Connection, chat_id: int) -> KnownIds | None:
-    """What a reading connection knows of the chat's messages; None for any other."""
-    return connection.message_ids.of(connection, chat_id) if isinstance(connection, ReadingConnection) else None
+    """What the connection knows of the chat's messages; None for one that keeps nothing."""
+    return connection.message_ids.of(connection, chat_id) if isinstance(connection, AppConnection) else None
 
 
 def load_apps(connection: sqlite3.Connection) -> list[AppRow]:

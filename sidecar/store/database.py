@@ -21,6 +21,7 @@ import anyio.to_thread
 
 from sidecar.errors import DatabaseBusy, DatabaseUnreadable
 from sidecar.store.job import Job, Outcome
+from sidecar.store.message_ids import MessageIds
 from sidecar.store.worker import NEWEST_KNOWN_SCHEMA, Worker, schema_version
 
 T = TypeVar("T")
@@ -85,6 +86,7 @@ class Database:
         self.path = path
         self._busy_timeout_ms = busy_timeout_ms
         self._workers: dict[str, Worker] = {}
+        self._message_ids = MessageIds()
         self._hurried = False
 
     async def read(self, work: Callable[[sqlite3.Connection], T], *, patience_ms: float | None = None) -> T:
@@ -167,7 +169,7 @@ class Database:
     def _worker(self, mode: Literal["read", "write"]) -> Worker:
         worker = self._workers.get(mode)
         if worker is None:
-            worker = self._workers[mode] = Worker(self.path, mode, self._busy_timeout_ms)
+            worker = self._workers[mode] = Worker(self.path, mode, self._busy_timeout_ms, self._message_ids)
             if self._hurried:
                 worker.hurry()
             worker.start()

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 from sidecar.errors import DatabaseBusy, DatabaseTooNew, DatabaseUnreadable
 from sidecar.store.job import ATTEMPT_MS, Job
-from sidecar.store.message_ids import ReadingConnection
+from sidecar.store.message_ids import AppConnection, MessageIds
 
 LOCKED_READ_WAIT_MS: Final = 1_000
 """How long a read waits after another has given up, until one succeeds: a call that reads five times, of a database
@@ -45,12 +45,15 @@ SMALLEST_DATABASE_BYTES: Final = 100
 class Worker(threading.Thread):
     """Owns one connection. Jobs run in the order they were put."""
 
-    def __init__(self, path: Path, mode: Literal["read", "write"], busy_timeout_ms: int) -> None:
+    def __init__(
+        self, path: Path, mode: Literal["read", "write"], busy_timeout_ms: int, message_ids: MessageIds
+    ) -> None:
         super().__init__(name=f"sqlite-{mode}", daemon=True)
         self._path = path
         self._mode = mode
         self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
-        self._connection: sqlite3.Connection | None = None
+        self._connection: AppConnection | None = None
+        self._message_ids = message_ids
         self._identity: tuple[int, int] | None = None
         self._wait_ms = busy_timeout_ms
         self._locked = False
@@ -134,7 +137,7 @@ class Worker(threading.Thread):
             pass
         return jobs, ended
 
-    def _wait_for_locks(self, connection: sqlite3.Connection, jobs: list[Job[Any]]) -> None:
+    def _wait_for_locks(self, connection: AppConnection, jobs: list[Job[Any]]) -> None:
         """Tell SQLite how long its next statements may wait."""
         if self._locked and self._mode == "read":
             for job in jobs:
@@ -144,14 +147,14 @@ class Worker(threading.Thread):
             self._wait_ms = round(patience_ms)
             connection.execute(f"PRAGMA busy_timeout = {self._wait_ms:d}")
 
-    def _read(self, connection: sqlite3.Connection, jobs: list[Job[Any]]) -> None:
+    def _read(self, connection: AppConnection, jobs: list[Job[Any]]) -> None:
         for job in jobs:
             value = job.work(connection)
             self._roll_back()
             job.settle(value)
             self._limit_cache(connection)
 
-    def _write(self, connection: sqlite3.Connection, jobs: list[Job[Any]]) -> None:
+    def _write(self, connection: AppConnection, jobs: list[Job[Any]]) -> None:
         """Everything that waits in one transaction: what costs is the commit, not the statements.
 
         A job that fails takes only its own changes back. Raises when nothing at all could be written.
@@ -161,6 +164,7 @@ class Worker(threading.Thread):
         except sqlite3.OperationalError as error:
             self._give_up(translate(error, self._path, self._mode), jobs)
             return
+        connection.clean_at = connection.total_changes
         if (schema_version(connection) or 0) > NEWEST_KNOWN_SCHEMA:
             raise DatabaseTooNew(
                 "The app's database was written by a newer version of Scalix. Update Scalix to use it; "
@@ -221,7 +225,7 @@ class Worker(threading.Thread):
         if self._connection is not None and self._connection.in_transaction:
             self._connection.rollback()
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> AppConnection:
         try:
             stat = self._path.stat()
         except OSError as error:
@@ -243,8 +247,9 @@ class Worker(threading.Thread):
             timeout=self._wait_ms / 1000,
             isolation_level=None,
             check_same_thread=False,
-            factory=ReadingConnection if self._mode == "read" else sqlite3.Connection,
+            factory=AppConnection,
         )
+        connection.file, connection.message_ids = identity, self._message_ids
         try:
             connection.row_factory = sqlite3.Row
             connection.text_factory = _readable

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
+from sidecar.chat.prompt import MAX_PROMPT_CHARS
 from sidecar.store.database import Database
+from tests.app_database import execute, insert_model
 from tests.host import Host, RpcError, memory_host
 from tests.installation import Installation, installation
 from tests.planted import planted
@@ -36,6 +39,32 @@ def reader_in_the_way(place: Installation) -> Iterator[sqlite3.Connection]:
         other.execute("BEGIN")
         other.execute("SELECT * FROM apps").fetchall()
         yield other
+
+
+@asynccontextmanager
+async def later(place: Installation, **settings: Any) -> AsyncIterator[Host]:
+    """A host that has had an answer: the settings are known, and next turns may be accepted in one trip."""
+    place.settings(settings)
+    place.answers("before")
+    async with memory_host(place.folder, **PATCH) as host:
+        chat = place.chat()
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        host.frames.clear()
+        yield host
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """One entry per trip to the thread that reads."""
+    trips: list[Any] = []
+    begin_read = Database.begin_read
+
+    def counted(self: Database, work: Any, **options: Any) -> Any:
+        trips.append(work)
+        return begin_read(self, work, **options)
+
+    monkeypatch.setattr(Database, "begin_read", counted)
+    return trips
 
 
 def told(host: Host) -> list[str]:
@@ -134,3 +163,75 @@ async def test_the_first_word_leaves_before_the_rest_of_what_came_with_it(place:
         assert first["offset"] == 0
         assert len(first["content"]) < 1024
         assert host.text(chat) == "".join(words)
+
+
+async def test_a_later_turn_is_read_and_written_in_one_trip(place: Installation, reads: list[Any]) -> None:
+    async with later(place) as host:
+        reads.clear()
+        chat = place.chat()
+        place.answers("Hel", "lo")
+        stream = await host.start("chat:stream", place.stream_params(chat))
+        await asked(place, times=2)
+        assert reads == [], "the model was asked without a look that is not the turn's own transaction"
+        assert await host.answer(stream) == chat
+        assert host.text(chat) == "Hello"
+    assert place.messages(chat) == [("user", "hi"), ("assistant", "Hello")]
+
+
+async def test_what_the_app_has_changed_in_its_settings_counts_in_the_very_next_turn(place: Installation) -> None:
+    insert_model(place.database, api_name="other-model")
+    async with later(place, selectedModel={"provider": "custom::testing", "name": "test-model"}) as host:
+        for name in ("test-model", "other-model"):
+            place.settings({"selectedModel": {"provider": "custom::testing", "name": name}}, days_old=0.5)
+            chat = place.chat()
+            assert await host.request("chat:stream", {"chatId": chat, "prompt": "hi"}) == chat
+            assert place.provider.requests[-1].json["model"] == name
+        place.settings({"sidecarFeatures": {"liteLLM": False}}, days_old=0.2)
+        with pytest.raises(RpcError) as refused:
+            await host.request("chat:stream", {"chatId": chat, "prompt": "hi"})
+    assert refused.value.data["code"] == "FEATURE_DISABLED"
+    assert len(place.messages(chat)) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"chatId": 999}, "NOT_FOUND"),
+        ({"chatId": 2**70}, "NOT_FOUND"),
+        ({"prompt": "x" * (2 * MAX_PROMPT_CHARS)}, "VALIDATION"),
+        ({"intentId": "used", "prompt": "something else"}, "CONFLICT"),
+    ],
+    ids=["no such chat", "no possible chat", "too long", "another intent's id"],
+)
+async def test_a_later_turn_is_refused_as_a_first_one_and_leaves_nothing(
+    place: Installation, change: dict[str, Any], code: str
+) -> None:
+    async with later(place) as host:
+        chat = place.chat()
+        await host.request("chat:stream", place.stream_params(chat, intentId="used"))
+        written, asked_before = place.messages(chat), len(place.provider.requests)
+        with pytest.raises(RpcError) as refused:
+            await host.request("chat:stream", {**place.stream_params(chat), **change})
+        assert refused.value.data["code"] == code
+        assert (place.messages(chat), len(place.provider.requests)) == (written, asked_before)
+
+
+async def test_a_later_turn_repeated_starts_nothing_and_redone_replaces_the_last(place: Installation) -> None:
+    async with later(place) as host:
+        chat = place.chat()
+        params = place.stream_params(chat, "why?", intentId="same")
+        assert await host.request("chat:stream", params) == chat
+        asked_before = len(place.provider.requests)
+        assert await host.request("chat:stream", params) == chat
+        assert len(place.provider.requests) == asked_before
+        place.answers("better")
+        assert await host.request("chat:stream", place.stream_params(chat, "why?", redo=True)) == chat
+    assert place.messages(chat) == [("user", "why?"), ("assistant", "better")]
+
+
+async def test_a_later_turn_that_needs_more_than_the_database_fetches_it(place: Installation) -> None:
+    execute(place.database, "INSERT INTO prompts (id, title, content) VALUES (7, 'style', 'Write tersely.')")
+    async with later(place) as host:
+        chat = place.chat()
+        assert await host.request("chat:stream", place.stream_params(chat, "@prompt:7 Why?")) == chat
+    assert place.messages(chat)[0] == ("user", "Write tersely. Why?")

@@ -16,6 +16,7 @@ import pytest
 from sidecar.errors import DatabaseBusy
 from sidecar.store.database import Database
 from sidecar.store.job import Job, Outcome
+from sidecar.store.message_ids import MessageIds
 from sidecar.store.worker import Worker
 from tests.app_database import create_app_database, rows
 
@@ -76,7 +77,7 @@ async def test_a_write_that_can_wait_longer_is_not_refused_with_the_one_before(t
     create_app_database(path)
     impatient: Outcome[None] = Outcome()
     patient: Outcome[None] = Outcome()
-    worker = Worker(path, "write", 60_000)
+    worker = Worker(path, "write", 60_000, MessageIds())
     worker.put(Job(add, 50, impatient))
     worker.put(Job(add, 60_000, patient))
     with locked(path):

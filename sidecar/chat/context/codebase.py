@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import Future
 from pathlib import Path
 
 import anyio.to_thread
@@ -61,14 +62,14 @@ class Codebase(msgspec.Struct, frozen=True, kw_only=True):
 class CodebaseReading:
     """A code base that is being read. Wait for its ``value`` once, or ``give_up``."""
 
-    def __init__(self, done: asyncio.Future[Codebase], stop: threading.Event) -> None:
+    def __init__(self, done: Future[Codebase], stop: threading.Event) -> None:
         self._done = done
         self._stop = stop
 
     async def value(self) -> Codebase:
         """The code base. Whoever is cancelled in here stops the reading."""
         try:
-            return await self._done
+            return self._done.result() if self._done.done() else await asyncio.wrap_future(self._done)
         finally:
             self._stop.set()
 
@@ -91,7 +92,7 @@ def begin_codebase(
     test_build: bool = False,
     limits: Limits | None = None,
 ) -> CodebaseReading:
-    """Begin to read the code base in ``app_dir``, its text beginning with ``heading``.
+    """Begin to read the code base in ``app_dir``, its text beginning with ``heading``. Any thread may begin it.
 
     ``smart_context`` lets the rule's auto-includes count; ``engine_files`` gives ``files`` the engine's contents, in
     which boilerplate is not left out; ``with_rules`` reads AI_RULES.md on the same way, which saves a turn one trip to
@@ -110,7 +111,7 @@ def begin_codebase(
         limits=limits or Limits(),
     )
     run = extraction.run_with_rules if with_rules else extraction.run
-    return CodebaseReading(asyncio.get_running_loop().run_in_executor(cache.readers, run), extraction.stop)
+    return CodebaseReading(cache.readers.submit(run), extraction.stop)
 
 
 class _Extraction(msgspec.Struct, frozen=True, kw_only=True):
