@@ -8,6 +8,8 @@ and a ``type`` in their input, as in the AI SDK.
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -116,7 +118,7 @@ class AnthropicDecoder(WireDecoder):
         | {"message_delta", "message_stop", "message", "error"}
     )
 
-    plain_head = b"event: content_block_delta\ndata: "
+    plain_heads = (b"event: content_block_delta\ndata: ",)
     plain_values: ClassVar[msgspec.json.Decoder[list[Any]] | None] = msgspec.json.Decoder(list[_PlainEvent])
 
     def __init__(self) -> None:
@@ -149,7 +151,9 @@ class AnthropicDecoder(WireDecoder):
             self._outer(kind, name, event, data, out)
 
     def _plain(self, values: list[_PlainEvent], out: list[Event]) -> None:
-        out += [TextDelta(value.delta.text, str(value.index)) for value in values if value.delta.text]
+        for index, pieces in groupby(values, key=attrgetter("index")):
+            if text := "".join([piece.delta.text for piece in pieces]):
+                out.append(TextDelta(text, str(index)))
 
     def _outer(self, kind: str | None, name: bytes | None, event: _StreamEvent, data: bytes, out: list[Event]) -> None:
         if kind == "message_start":

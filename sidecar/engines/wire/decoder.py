@@ -6,7 +6,7 @@ stream, gateways that fail early); by lines of JSON; by a JSON array (Gemini wit
 ``_event`` for each, ``_close`` for what the end of the bytes completes.
 
 Where much has arrived at once, most of it are pieces of text in one form: a dialect may have them read in one go
-(``plain_head``), which costs less. Whatever is not exactly so is read event by event.
+(``plain_values``), which costs less. Whatever is not exactly so is read event by event.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BOM = b"\xef\xbb\xbf"
 _END_MARK = b"[DONE]"
 _MAX_PAGE_BYTES = 8 * 1024
 
-_RUN_BYTES = 4 * 1024
+_RUN_BYTES = 2 * 1024
 """From here on it is worth looking for a run of plain events."""
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -56,8 +56,8 @@ class WireDecoder:
     known_types: ClassVar[frozenset[str] | None] = None
     """Event types the dialect reads; an event of any other type may have any shape. None: events have no type."""
 
-    plain_head: ClassVar[bytes] = b"data: "
-    """What stands before the JSON of an event that may be plain."""
+    plain_heads: ClassVar[tuple[bytes, ...]] = (b"data: ",)
+    """What may stand before the JSON of an event that may be plain."""
 
     plain_values: ClassVar[msgspec.json.Decoder[list[Any]] | None] = None
     """Decodes an array of events with text and nothing else; refuses any other (``UNREADABLE``)."""
@@ -149,7 +149,7 @@ class WireDecoder:
         decoder = self.plain_values
         if decoder is None or not self._started or self._held is not None:
             return data
-        run = self._framer.run(data, self.plain_head)
+        run = self._framer.run(data, self.plain_heads)
         if run is None:
             return data
         try:

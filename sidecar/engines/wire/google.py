@@ -135,7 +135,8 @@ class GoogleDecoder(WireDecoder):
             self._failed(stream_error(chunk.error or chunk.detail or msgspec.json.decode(data), data), out)
 
     def _plain(self, values: list[_PlainChunk], out: list[Event]) -> None:
-        out += [TextDelta(part.text) for value in values for part in value.candidates[0].content.parts if part.text]
+        if text := "".join([part.text for value in values for part in value.candidates[0].content.parts]):
+            out.append(TextDelta(text))
         for value in reversed(values):  # cumulative: the last one counts
             if self._count(member(msgspec.json.decode(value.usage_metadata)), out):
                 break

@@ -164,9 +164,9 @@ class OpenAIChatDecoder(WireDecoder):
             self._error(failure, name, chunk, data, out)
 
     def _plain(self, values: list[_PlainChunk], out: list[Event]) -> None:
-        texts = [TextDelta(text) for value in values if (text := value.choices[0].delta.content)]
-        self._has_content = self._has_content or bool(texts)
-        out += texts
+        if text := "".join([value.choices[0].delta.content for value in values]):
+            self._has_content = True
+            out.append(TextDelta(text))
 
     def _close(self, out: list[Event]) -> None:
         if self._reason is not None:

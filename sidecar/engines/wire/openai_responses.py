@@ -10,7 +10,9 @@ offers functions only, and whoever sends one all the same (xAI, for its searches
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -113,6 +115,20 @@ class _StreamEvent(msgspec.Struct, gc=False):
     choices: Any = None
 
 
+class _PlainEvent(msgspec.Struct, gc=False):
+    type: Literal["response.output_text.delta", "response.reasoning_summary_text.delta"]
+    delta: str
+    item_id: str | None = None
+    output_index: int | None = None
+    summary_index: int | None = None
+    content_index: int | None = None
+    item: None = None
+    response: None = None
+
+
+_place = attrgetter("type", "item_id", "output_index", "summary_index", "content_index")
+"""Pieces with the same place are of the same text."""
+
 _decode = msgspec.json.Decoder(_StreamEvent).decode
 _decode_response = msgspec.json.Decoder(_Response).decode
 
@@ -135,6 +151,13 @@ class OpenAIResponsesDecoder(WireDecoder):
             *_ITEM,
         }
     )
+
+    plain_heads = (
+        b"event: response.output_text.delta\ndata: ",
+        b"event: response.reasoning_summary_text.delta\ndata: ",
+        b"data: ",
+    )
+    plain_values: ClassVar[msgspec.json.Decoder[list[Any]] | None] = msgspec.json.Decoder(list[_PlainEvent])
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,6 +186,13 @@ class OpenAIResponsesDecoder(WireDecoder):
             self._untyped(name, event, data, out)
         else:
             self._structure(kind, event, data, out)
+
+    def _plain(self, values: list[_PlainEvent], out: list[Event]) -> None:
+        for _, pieces in groupby(values, key=_place):
+            first, *more = pieces
+            if whole := first.delta + "".join([piece.delta for piece in more]):
+                take = self._text if first.type in _TEXT else self._thought
+                take(first, whole, out)
 
     def _structure(self, kind: str, event: _StreamEvent, data: bytes, out: list[Event]) -> None:
         if kind in _DONE_TEXT:
@@ -309,16 +339,16 @@ class OpenAIResponsesDecoder(WireDecoder):
 
     # --- text ----------------------------------------------------------------------------------------------------
 
-    def _thought(self, event: _StreamEvent, text: str, out: list[Event]) -> None:
+    def _thought(self, event: _StreamEvent | _PlainEvent, text: str, out: list[Event]) -> None:
         part = _part(event)
         self._thoughts.add((event.output_index, part))
         out.append(ReasoningDelta(text, f"{self._block_id(event)}:{part}"))
 
-    def _text(self, event: _StreamEvent, text: str, out: list[Event]) -> None:
+    def _text(self, event: _StreamEvent | _PlainEvent, text: str, out: list[Event]) -> None:
         self._texts.add((event.output_index, event.content_index or 0))
         out.append(TextDelta(text, self._block_id(event)))
 
-    def _block_id(self, event: _StreamEvent) -> str:
+    def _block_id(self, event: _StreamEvent | _PlainEvent) -> str:
         """The id announced for the item. Some gateways change ``item_id`` from event to event."""
         return self._block_ids.get(event.output_index) or event.item_id or "0"
 
@@ -331,7 +361,7 @@ class OpenAIResponsesDecoder(WireDecoder):
             out.append(Source(str(len(self._urls)), url, title if isinstance(title, str) else None))
 
 
-def _part(event: _StreamEvent) -> int:
+def _part(event: _StreamEvent | _PlainEvent) -> int:
     """The position of a reasoning text within its item."""
     return event.summary_index if event.summary_index is not None else event.content_index or 0
 

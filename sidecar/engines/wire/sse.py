@@ -10,6 +10,8 @@ without framing it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 MAX_EVENT_BYTES = 64 * 1024 * 1024
@@ -17,7 +19,7 @@ MAX_EVENT_BYTES = 64 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 
-_LAST = 3
+_LAST = 4
 """Events at the end of what is there that a run leaves alone: how a stream ends is never plain."""
 
 
@@ -88,27 +90,34 @@ class SseFramer:
             self._check_size()
         return events
 
-    def run(self, data: bytes, head: bytes) -> SseRun | None:
-        """The events completed by ``data``, less the last few, when each is ``head`` and one JSON object.
+    def run(self, data: bytes, heads: Sequence[bytes]) -> SseRun | None:
+        """The events completed by ``data``, less the last few, when each is one of the ``heads``, the same for all,
+        and one JSON object.
 
         Takes nothing: call ``skip`` and feed the rest, or feed ``data``. None when anything else is among them, and
         when nothing is known of the first.
         """
         if not self._begun or self._skip_lf or self.overflowed or data.endswith(b"\r"):
             return None
-        whole = bytes(self._buffer) + (data.replace(b"\r\n", b"\n") if b"\r" in data else data)
+        if len(self._buffer) > len(data):
+            return None  # a huge event in many reads: it would be copied with each
+        whole = bytes(self._buffer) + data
+        line_end = b"\r\n" if b"\r" in data else b"\n"
+        blank = line_end * 2
         end = len(whole)
         for _ in range(1 + _LAST):
-            end = whole.rfind(b"\n\n", 0, end)
+            end = whole.rfind(blank, 0, end)
             if end < 0:
                 return None
-        body = whole[len(head) : end]
-        between = b"\n\n" + head
-        more = body.count(between + b"{")
-        lines = more * between.count(b"\n")
-        if not whole.startswith(head) or not body.startswith(b"{") or body.count(b"\n") != lines or b"\r" in body:
+        written = (head.replace(b"\n", line_end) for head in heads)
+        start = next((head for head in written if whole.startswith(head + b"{")), None)
+        if start is None:
             return None
-        return SseRun(b"[" + body.replace(between, b",") + b"]", 1 + more, whole[end + 2 :])
+        values = whole[len(start) : end].split(blank + start + b"{")
+        array = b"[" + b",{".join(values) + b"]"
+        if b"\n" in array or b"\r" in array:
+            return None
+        return SseRun(array, len(values), whole[end + len(blank) :])
 
     def skip(self) -> None:
         """What was held for its end is part of a run that was read."""

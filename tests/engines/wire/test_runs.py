@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import time
+from itertools import groupby
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.engines.base import Dialect
+from sidecar.engines.base import Dialect, ReasoningDelta, TextDelta
 from sidecar.engines.wire import decoder_for
 from tests.engines.wire.reading import (
     block_delta,
@@ -20,6 +23,7 @@ from tests.engines.wire.reading import (
     message_start,
     part,
     read,
+    summed,
 )
 
 SMALL = 1000
@@ -29,11 +33,25 @@ TEXTS = ["word ", "Grüße 🌍", 'a "quoted" \\ slash\n\ndata: {', "", "\ud83d"
 USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
 COUNTS = {"promptTokenCount": 1, "candidatesTokenCount": 2, "totalTokenCount": 3}
 
+
+def spoken(kind: str, delta: str, index: int = 0, part: int = 0, **more: Any) -> dict[str, Any]:
+    place = {"item_id": f"item_{index}", "output_index": index, "content_index": part}
+    return {"type": f"response.{kind}.delta", **place, "delta": delta, **more}
+
+
+def thought(delta: str, part: int) -> dict[str, Any]:
+    place = {"item_id": "rs_1", "output_index": 7, "summary_index": part}
+    return {"type": "response.reasoning_summary_text.delta", **place, "delta": delta}
+
+
 PLAIN: dict[Dialect, list[Any]] = {
     "openai-chat": [chunk({"content": text}) for text in TEXTS]
     + [chunk({"content": "with nulls", "refusal": None, "tool_calls": None}, logprobs=None, usage=None)],
     "google": [part({"text": text}) for text in TEXTS] + [part({"text": "counted"}, usageMetadata=COUNTS)],
     "anthropic": [block_delta(index, "text_delta", text=text) for text in TEXTS for index in (0, 1)],
+    "openai-responses": [spoken("output_text", text, index, part) for text in TEXTS for index, part in ((0, 0), (0, 1))]
+    + [spoken("output_text", "elsewhere", 3, logprobs=[], sequence_number=9), spoken("output_text", "told", item=None)]
+    + [thought(text, part) for text in TEXTS for part in (0, 1)],
 }
 ODD: dict[Dialect, list[Any]] = {
     "openai-chat": [
@@ -64,12 +82,25 @@ ODD: dict[Dialect, list[Any]] = {
         {"type": "ping"},
         {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}},
     ],
+    "openai-responses": [
+        spoken("refusal", "I will not. "),
+        spoken("reasoning_text", "hm", 6),
+        {"type": "response.output_text.done", "output_index": 4, "content_index": 0, "text": "whole"},
+        {"type": "response.output_item.added", "output_index": 3, "item": {"type": "message", "id": "msg_3"}},
+        {"type": "response.completed", "response": {"status": "completed", "usage": {"output_tokens": 2}}},
+        {"type": "response.failed", "response": {"error": {"code": "server_error", "message": "no"}}},
+        {"type": "response.output_text.delta", "delta": 5},
+    ],
 }
 START: dict[Dialect, Any] = {
     "openai-chat": chunk({"role": "assistant", "content": ""}),
     "google": part({"text": "First"}),
     "anthropic": message_start(input_tokens=3),
+    "openai-responses": {"type": "response.created", "response": {"id": "resp_1", "model": "lark-2"}},
 }
+THOUGHT: tuple[Dialect, Any] = ("openai-responses", thought("word ", 0))
+NAMED: list[Dialect] = ["anthropic", "openai-responses"]
+"""Their events have a name."""
 RAW = [
     b": still here\n\n",
     b"\n",
@@ -83,8 +114,17 @@ RAW = [
 
 def framed(dialect: Dialect, value: Any) -> bytes:
     line = value.encode() if isinstance(value, str) else json.dumps(value).encode()
-    name = value["type"].encode() if dialect == "anthropic" and not isinstance(value, str) else b""
-    return (b"event: " + name + b"\n" if name else b"") + b"data: " + line + b"\n\n"
+    name = b"event: " + value["type"].encode() + b"\n" if dialect in NAMED else b""
+    return name + b"data: " + line + b"\n\n"
+
+
+def deltas(dialect: Dialect, *pieces: bytes) -> list[tuple[type, str, str]]:
+    """Kind, block and text of what was said, neighbours of one block as one."""
+    decoder = decoder_for(dialect)
+    events = [event for piece in pieces for event in decoder.feed(piece)]
+    said = [event for event in events if isinstance(event, TextDelta | ReasoningDelta)]
+    blocks = groupby(said, key=lambda event: (type(event), event.id))
+    return [(kind, block, "".join(event.text for event in of)) for (kind, block), of in blocks]
 
 
 @pytest.mark.parametrize("dialect", list(PLAIN))
@@ -93,21 +133,28 @@ def framed(dialect: Dialect, value: Any) -> bytes:
 def test_a_large_read_is_worth_as_many_small_ones(dialect: Dialect, draw: st.DataObject) -> None:
     pool = [framed(dialect, value) for value in [*PLAIN[dialect], *PLAIN[dialect], *ODD[dialect]]] + RAW
     events = draw.draw(st.lists(st.tuples(st.sampled_from(pool), st.sampled_from([1, 2, 30])), max_size=8))
-    plain = framed(dialect, PLAIN[dialect][0])
+    plain = framed(dialect, draw.draw(st.sampled_from(PLAIN[dialect])))
     body = plain * 40 + b"".join(event * times for event, times in events) + plain * draw.draw(st.integers(0, 40))
     if draw.draw(st.booleans()):
         body = body.replace(b"\n", b"\r\n")
     body = framed(dialect, START[dialect]) + body
+    if draw.draw(st.booleans()):
+        body = re.sub(rb"event: .*\n", b"", body)
     first = draw.draw(st.integers(SMALL // 2, SMALL))
     cut = draw.draw(st.integers(first, len(body)))
     small = [body[at : at + SMALL] for at in range(0, len(body), SMALL)]
-    assert read(dialect, body[:first], body[first:cut], body[cut:]) == read(dialect, *small)
+    large = body[:first], body[first:cut], body[cut:]
+    assert read(dialect, *large) == read(dialect, *small)
+    assert deltas(dialect, *large) == deltas(dialect, *small)
 
 
-@pytest.mark.parametrize("dialect", list(PLAIN))
-def test_plain_text_is_read_in_one_go(dialect: Dialect, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize(("dialect", "value"), [(dialect, PLAIN[dialect][0]) for dialect in PLAIN] + [THOUGHT])
+def test_plain_text_is_read_in_one_go(
+    dialect: Dialect, value: Any, line_end: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     decoder = decoder_for(dialect)
-    decoder.feed(framed(dialect, START[dialect]))
+    decoder.feed(framed(dialect, START[dialect]).replace(b"\n", line_end))
     one_by_one: list[bytes] = []
     event = type(decoder)._event
 
@@ -116,7 +163,23 @@ def test_plain_text_is_read_in_one_go(dialect: Dialect, monkeypatch: pytest.Monk
         event(self, name, data, out)
 
     monkeypatch.setattr(type(decoder), "_event", counted)
-    text = framed(dialect, PLAIN[dialect][0])
-    assert len(decoder.feed(text * 100 + text[:9])) == 100
-    assert len(decoder.feed(text[9:] + text * 100)) == 101
-    assert len(one_by_one) < 10
+    text = framed(dialect, value).replace(b"\n", line_end)
+    said = summed(decoder.feed(text * 100 + text[:9]) + decoder.feed(text[9:] + text * 100))
+    assert said.text + said.reasoning == "word " * 201
+    assert len(one_by_one) < 12
+
+
+def test_an_event_in_many_reads_costs_no_more_per_byte() -> None:
+    read_bytes = 32 * 1024
+
+    def took_s(reads: int) -> float:
+        decoder = decoder_for("google")
+        decoder.feed(framed("google", START["google"]))
+        decoder.feed(b'data: {"candidates":[{"content":{"parts":[{"inlineData":{"data":"')
+        piece = b"A" * read_bytes
+        started = time.process_time()
+        for _ in range(reads):
+            decoder.feed(piece)
+        return time.process_time() - started
+
+    assert min(took_s(1024) for _ in range(3)) < 8 * min(took_s(256) for _ in range(3))
