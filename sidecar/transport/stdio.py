@@ -1,9 +1,9 @@
 """The host's pipes as a transport.
 
-Reading: a daemon thread in ``os.read`` (works for pipes, sockets, files and terminals alike, and lets the interpreter
-exit while it is blocked), at most ``READ_AHEAD`` chunks ahead of the loop.
-Writing: pipes and sockets are written from the loop without blocking, which saves a thread switch per patch;
-everything else (files, terminals, Windows pipes) through a worker thread.
+Pipes and sockets are read and written from the loop without blocking, which saves thread switches with every request
+and every patch. Everything else (files, terminals, Windows pipes) is written through a worker thread, and read by a
+daemon thread in ``os.read``, which lets the interpreter exit while it is blocked, at most ``READ_AHEAD`` chunks ahead
+of the loop.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import anyio.to_thread
 
 from sidecar.transport.base import TransportClosed
 
-READ_CHUNK_BYTES: Final = 256 * 1024
+READ_CHUNK_BYTES: Final = 64 * 1024
+"""What a pipe of Linux holds; for buffers twice as large the allocator asks the system, each time."""
 READ_AHEAD: Final = 8
 """Chunks read from stdin before the loop has taken them: bounds memory while the loop is busy."""
 
@@ -38,11 +39,26 @@ class StdioTransport:
         self._send_in, self._receive_in = anyio.create_memory_object_stream[bytes](math.inf)
         self._ahead = threading.Semaphore(READ_AHEAD)
         self._reader: threading.Thread | None = None
-        self._nonblocking = _can_write_without_blocking(stdout)
+        self._reads_when_ready = _is_watchable(stdin)
+        self._nonblocking = _is_watchable(stdout) and not _is_shared_with_the_log(stdout)
         if self._nonblocking:
             os.set_blocking(stdout, False)
 
     async def receive(self) -> bytes:
+        return await (self._when_ready() if self._reads_when_ready else self._from_thread())
+
+    async def _when_ready(self) -> bytes:
+        """It stays a blocking descriptor: what has something to read does not block, and the host may share it."""
+        while True:
+            try:
+                await anyio.wait_readable(self._stdin)
+                return os.read(self._stdin, READ_CHUNK_BYTES)
+            except BlockingIOError:
+                continue
+            except (OSError, anyio.ClosedResourceError):
+                return b""
+
+    async def _from_thread(self) -> bytes:
         if self._reader is None:
             token = anyio.lowlevel.current_token()
             self._reader = threading.Thread(target=self._read, args=(token,), name="stdin", daemon=True)
@@ -103,23 +119,32 @@ class StdioTransport:
             rest = rest[written:]
 
     async def aclose(self) -> None:
+        if self._reads_when_ready:
+            anyio.notify_closing(self._stdin)
         self._receive_in.close()
         self._send_in.close()
         if self._nonblocking:
             os.set_blocking(self._stdout, True)
 
 
-def _can_write_without_blocking(descriptor: int) -> bool:
-    """Pipes and sockets of our own. A pipe shared with stderr must stay blocking: the log is written there."""
+def _is_watchable(descriptor: int) -> bool:
+    """Whether the loop can be told when there is something to read or room to write: a pipe or a socket."""
     if sys.platform == "win32":
         return False
     try:
-        out, err = os.fstat(descriptor), os.fstat(2)
+        mode = os.fstat(descriptor).st_mode
     except OSError:
         return False
-    if (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino):
-        return False
-    return stat.S_ISFIFO(out.st_mode) or stat.S_ISSOCK(out.st_mode)
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _is_shared_with_the_log(descriptor: int) -> bool:
+    """A pipe that is stderr too must stay blocking: the log is written there."""
+    try:
+        out, err = os.fstat(descriptor), os.fstat(2)
+    except OSError:
+        return True
+    return (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
