@@ -25,7 +25,7 @@ from sidecar.chat.outcome import (
     is_complete,
     unfinished_note,
 )
-from sidecar.chat.parts import ChatParts, ChatSettings
+from sidecar.chat.parts import ChatParts
 from sidecar.chat.text.tags import chat_summary
 from sidecar.chat.view import StreamView
 from sidecar.errors import OUR_MISTAKE, DatabaseBusy, SidecarError, StoreError
@@ -68,7 +68,7 @@ class Farewell:
         self._marks = marks
         self._attachments = attachments
         self._settings = settings
-        """In the end: as they are when the answer is over (app contract 7.15)."""
+        """As the turn began with them: it is counted by these."""
         self.calls: list[tuple[Reservation, SettledCall]] = []
         """The model calls of the turn: each counts when it was answered, whole or in part."""
 
@@ -92,7 +92,6 @@ class Farewell:
         """Note the calls, for the limits and the ledger; whoever writes next writes them down."""
         meter = self._parts.meter
         with costs_figures_only():
-            self._settings = await self._parts.settings_now()
             await meter.ready()
             for reservation, call in self.calls:
                 meter.note(reservation, call, self._settings)
@@ -146,8 +145,15 @@ class Farewell:
 
     async def apply(self) -> SidecarError | None:
         """Ask the host to carry the answer out, when the user wants that without being asked (app contract 7.15)."""
+        try:
+            return await self._apply()
+        except Exception:  # as in the stream itself: a bug is logged, and the host gets its last word
+            log.exception("the answer was not applied", stream_id=self._ending.stream_id)
+            return SidecarError(OUR_MISTAKE)
+
+    async def _apply(self) -> SidecarError | None:
         parts, ending = self._parts, self._ending
-        if not is_complete(ending.text, ending.finish_reason) or not is_applied(parts, ChatSettings.of(self._settings)):
+        if not is_complete(ending.text, ending.finish_reason) or not await is_applied(parts):
             return None
         if not ending.is_saved:
             # The host writes into the same row; what is saved later would undo that.

@@ -107,9 +107,13 @@ async def _check(parts: ChatParts, turn: Turn, response: str) -> list[Problem]:
         return []
 
 
-def is_applied(parts: ChatParts, settings: ChatSettings) -> bool:
-    """Whether answers are carried out without asking the user: they want that, and the host can."""
-    return settings.auto_approve and not settings.ask_mode and parts.host.offers("applyResponse")
+async def is_applied(parts: ChatParts) -> bool:
+    """Whether an answer is carried out without asking the user: the host can, and they want that now that it is there
+    (app contract 7.15)."""
+    if not parts.host.offers("applyResponse"):
+        return False
+    settings = ChatSettings.of(await parts.settings_now())
+    return settings.auto_approve and not settings.ask_mode
 
 
 async def apply_response(

@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from sidecar.store.database import Database
 from tests.app_database import execute, insert_app, insert_message, insert_prompt, rows, write_lock
@@ -180,6 +181,39 @@ async def test_auto_approve_asks_the_host_before_the_end(place: Installation) ->
         (end,) = host.terminals(chat)
     assert asked[0]["response"] == '<scalix-write path="a.ts">x</scalix-write>'
     assert (end["updatedFiles"], end["extraFiles"]) == (True, ["b.ts"])
+
+
+async def test_who_wants_answers_applied_may_say_so_while_one_is_written(place: Installation) -> None:
+    pause, words = Pause(), openai_chat_stream(["te", "xt"])
+    place.script([*words[:2], pause, *words[2:]])
+    chat = place.chat()
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "applyResponse": True}) as host:
+        host.answer_host["host:apply-response"] = lambda _: {"updatedFiles": True}
+        answer = await host.start("chat:stream", place.stream_params(chat))
+        await host.until(lambda: host.text(chat) == "te")
+        await host.request("set-user-settings", {"autoApproveChanges": True})
+        pause.resume()
+        assert await host.answer(answer) == chat
+        assert host.terminals(chat)[0]["updatedFiles"] is True
+
+
+async def test_a_mistake_of_our_own_while_applying_has_a_last_word_too(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> None:
+        raise ZeroDivisionError
+
+    place.answers("text")
+    chat = place.chat()
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "applyResponse": True}) as host:
+        await host.request("set-user-settings", {"autoApproveChanges": True})
+        with capture_logs() as logged, monkeypatch.context() as patched:
+            patched.setattr("sidecar.chat.farewell.apply_response", stumble)
+            assert await host.request("chat:stream", place.stream_params(chat)) == "error"
+        assert [entry["exc_info"] for entry in logged if entry["event"] == "the answer was not applied"] == [True]
+        (error,) = host.terminals(chat)
+        assert error["code"] == "INTERNAL"
+    assert place.messages(chat)[-1] == ("assistant", "text")
 
 
 async def test_a_failed_apply_is_the_one_terminal_error(place: Installation) -> None:
