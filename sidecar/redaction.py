@@ -104,6 +104,8 @@ _PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
         ),
         rf"\1{MASK}",
     ),
+    # how a LiteLLM proxy names a virtual key: "Key Hash (Token) =", "model_per_key:"
+    (re.compile(r"(key(?: hash \(token\) )?\s{0,4}[=:]\s{0,4})[0-9a-f]{64}(?![0-9a-f])", re.IGNORECASE), rf"\1{MASK}"),
     # long enough to spare names such as scalix_options
     (re.compile(r"(?<![A-Za-z0-9])(scalix_)[A-Za-z0-9-][A-Za-z0-9_-]{12,}"), rf"\1{MASK}"),
     (re.compile(r"(?<![A-Za-z0-9])((?:AKIA|ASIA)[0-9A-Z]{2})[0-9A-Z]{12,}"), rf"\1{MASK}"),

@@ -79,6 +79,16 @@ def test_ordinary_sentences_stay_as_they_are(text: str) -> None:
     assert redact(text) == text
 
 
+@pytest.mark.parametrize(
+    "name", ["Key Hash (Token) =", "not found, key=", "exceeded for api_key: ", "exceeded for model_per_key: "]
+)
+def test_a_virtual_keys_hash_is_cut(name: str) -> None:
+    """It is how a LiteLLM proxy's own API names the key."""
+    digest = "b7f19c54ce84af85fad031bd68e8c80a39d34ee42e7b348c3b79e1436f9499d3"
+    assert redact(f"{name}{digest}:gpt. More.").startswith(f"{name}***")
+    assert digest not in redact(f"{name}{digest}")
+
+
 def test_a_registered_value_is_cut_in_every_form_it_is_written_in() -> None:
     value = 'registered/"value"+1234'
     register_secret(SecretText(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,6 +21,14 @@ KEY_ERRORS: Final = frozenset(
     }
 )
 """What only the user can mend: a key, its rights or its money."""
+
+_MODEL_REFUSED: Final = re.compile(r"model_not_found|\w+_model_access_denied")
+"""How OpenAI and a LiteLLM proxy type a refusal (403) of a model that the key, its user or its team may not use."""
+
+_LIMIT_OF_CALLER: Final = re.compile(
+    r"Rate limit exceeded for (?:api_key|user|team|team_member|end_user|organization|tag|tag_per_key): "
+)
+"""How a LiteLLM proxy tells of its own limits, those aside that count one model alone (``model_per_key``)."""
 
 
 def final_error(
@@ -72,6 +81,26 @@ def circuit_open(skipped: Sequence[Target], breaker: CircuitBreaker) -> Provider
     )
 
 
+def refuses_the_key(error: ProviderError) -> bool:
+    """Whether no model would answer with this key. One that may not use just this model may use others."""
+    denied = error.code is ErrorCode.PERMISSION_DENIED and _MODEL_REFUSED.fullmatch(error.raw_code or "")
+    return error.code in KEY_ERRORS and not denied
+
+
+def speaks_for_door(target: Target, error: ProviderError) -> bool:
+    """Whether the failure would meet every model behind the same key and base.
+
+    A host that cannot be reached does. So does a rate limit of engine and gateway: they have tried other models
+    themselves, what is used up is the account. And a LiteLLM proxy's limit of whoever asks, and the outage of the
+    database that it looks keys up in.
+    """
+    if error.code is ErrorCode.NETWORK or error.raw_code == "no_db_connection":
+        return True
+    if error.code is not ErrorCode.RATE_LIMIT_EXCEEDED:
+        return False
+    return target.route in {"engine", "gateway"} or _LIMIT_OF_CALLER.match(error.message) is not None
+
+
 def ran_out_of_time(error: ProviderError) -> bool:
     """Whether the time-out is ours: the model was silent for all the time it is given. One that the provider tells of
     (408, 504) has a status, and may have come at once."""
@@ -110,7 +139,7 @@ def with_attempts(error: ProviderError, attempts: Sequence[Attempt], target: Tar
 
 def _common_code(errors: Sequence[ProviderError], skipped: int) -> ErrorCode:
     """The code all failures share; a key error as the last word, since it stopped the search; else unavailable."""
-    if errors[-1].code in KEY_ERRORS:
+    if refuses_the_key(errors[-1]):
         return errors[-1].code
     codes = {error.code for error in errors}
     return codes.pop() if len(codes) == 1 and not skipped else ErrorCode.MODEL_UNAVAILABLE

@@ -9,7 +9,7 @@ the first content an error is the answer's end. So an attempt's events are held 
 - Then the next candidate takes over, where that is allowed. When much of the user's time has gone into delays, further
   ones are asked once each: an outage of everything is told within half a minute.
 - A refused or missing key ends it: another model's answer would hide what the user has to mend. Only ``auto`` goes on,
-  with another provider, and says so in ``warnings``.
+  with another provider, and says so in ``warnings``. (A key that may not use one model may use the next.)
 - A model whose circuit is open is skipped. When that leaves nothing to ask, one early probe goes out, unless the last
   failure was a time-out of a model that is not on this machine, where it may have been loading.
 """
@@ -45,11 +45,12 @@ from sidecar.errors import ProviderError, StreamInterrupted
 from sidecar.routing.attempts import Attempt, Fallback, Outcome
 from sidecar.routing.breaker import Admission, CircuitBreaker, circuit_of, counts
 from sidecar.routing.failures import (
-    KEY_ERRORS,
     circuit_open,
     final_error,
     interrupted,
     ran_out_of_time,
+    refuses_the_key,
+    speaks_for_door,
     with_attempts,
 )
 
@@ -73,9 +74,10 @@ _HAND_ON: Final = frozenset(
         ErrorCode.NETWORK,
         ErrorCode.STREAM_INTERRUPTED,
         ErrorCode.CONTEXT_LENGTH_EXCEEDED,
+        ErrorCode.PERMISSION_DENIED,
     }
 )
-"""Failures after which another model may do better; key errors have a rule of their own."""
+"""Failures after which another model may do better; those of the key itself have a rule of their own."""
 
 OnFallback = Callable[[Target, Target, str], None]
 MakeCall = Callable[[Target, int], ModelCall]
@@ -232,7 +234,7 @@ class RoutedStream:
     def _may_go_on(self, index: int) -> bool:
         """Whether the next candidate may be asked after the last failure; closes the doors it speaks for."""
         target, error = self._failed[-1]
-        if error.code in KEY_ERRORS:
+        if refuses_the_key(error):
             self._closed_doors.add(_door(target))
             if not target.automatic or not any(map(self._worth_asking, self._candidates[index + 1 :])):
                 return False
@@ -240,7 +242,7 @@ class RoutedStream:
             return True
         if error.code is ErrorCode.CONTEXT_LENGTH_EXCEEDED:
             self._smallest_window = max(self._smallest_window, target.context_window)
-        if _speaks_for_door(target, error):
+        if speaks_for_door(target, error):
             self._closed_doors.add(_door(target))
         silent = sum(ran_out_of_time(failure) for _, failure in self._failed)
         return error.code in _HAND_ON and silent < SILENT_MODELS
@@ -385,14 +387,3 @@ def is_content(event: Event) -> bool:
 def _door(target: Target) -> tuple[str, str]:
     """What stands or falls together: a key and a base, whatever the model behind."""
     return (target.provider if target.route == "direct" else target.route, target.base_url)
-
-
-def _speaks_for_door(target: Target, error: ProviderError) -> bool:
-    """Whether the failure would meet every model behind the same door.
-
-    A host that cannot be reached does. So does a rate limit of engine and gateway: they have tried other models
-    themselves, what is used up is the account.
-    """
-    if error.code is ErrorCode.NETWORK:
-        return True
-    return error.code is ErrorCode.RATE_LIMIT_EXCEEDED and target.route in {"engine", "gateway"}

@@ -337,6 +337,49 @@ def test_the_texts_the_apps_ui_looks_for_survive(status: int, message: str, code
     assert (error.message, error.code) == (message, code)
 
 
+PROXY_KEY_HINT = "Check LITE_LLM_MASTER_KEY, or the key of this provider in the settings."
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "told", "message", "code"),
+    [
+        (
+            401,
+            "token_not_found_in_db",
+            "Authentication Error, Invalid proxy server token passed.",
+            f"The LiteLLM proxy does not know this key. {PROXY_KEY_HINT}",
+            Code.AUTHENTICATION_FAILED,
+        ),
+        (
+            401,
+            "expired_key",
+            "Authentication Error - Expired Key. Key Expiry time 1 and current time 2",
+            f"Authentication Error - Expired Key. Key Expiry time 1 and current time 2. {PROXY_KEY_HINT}",
+            Code.AUTHENTICATION_FAILED,
+        ),
+        (
+            400,
+            "no_db_connection",
+            "No connected db.",
+            f"The LiteLLM proxy does not know this key, and has no database to look it up in. {PROXY_KEY_HINT}",
+            Code.AUTHENTICATION_FAILED,
+        ),
+        (
+            503,
+            "no_db_connection",
+            "Service Unavailable, the authentication database is temporarily unreachable. Please retry shortly.",
+            "Service Unavailable, the authentication database is temporarily unreachable. Please retry shortly.",
+            Code.MODEL_UNAVAILABLE,
+        ),
+    ],
+)
+def test_what_a_proxy_says_of_keys_is_told_with_what_to_do(
+    status: int, kind: str, told: str, message: str, code: Code
+) -> None:
+    error = refused(status, {"error": {"message": told, "type": kind, "param": "key", "code": str(status)}})
+    assert (error.message, error.code, error.retryable) == (message, code, status == 503)
+
+
 def test_a_model_without_a_free_tier_is_not_asked_again() -> None:
     message = "Gemini 2.5 Pro Preview doesn't have a free quota tier."
     assert not refused(429, {"error": {"code": 429, "message": message}}).retryable

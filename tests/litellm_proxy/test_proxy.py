@@ -3,54 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.host import Host, memory_host
-from tests.installation import Installation
 from tests.litellm_proxy.proxy import MASTER_KEY, PATH, LitellmProxy
-from tests.providers import Answer, Pause, ScriptedProvider, openai_chat_stream
+from tests.litellm_proxy.talk import HELLO, talk
+from tests.providers import Answer, Pause, openai_chat_stream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.process, pytest.mark.timeout(300)]
 
-PATCH = {"capabilities": {"chunks": "patch"}}
 PRO_KEY = "scalix_" + "p" * 20
-USAGE = {"prompt_tokens": 21, "completion_tokens": 2, "total_tokens": 23}
-HELLO = Answer.stream(openai_chat_stream(["Hel", "lo"], usage=USAGE))
-
-
-class Talk:
-    """An installation whose sidecar goes through the proxy."""
-
-    def __init__(self, place: Installation, host: Host) -> None:
-        self._place = place
-        self.host = host
-        self.chat = place.chat()
-
-    async def start(self, name: str, provider: str = "openai") -> Any:
-        """Ask this model; the request's id."""
-        params = {"chatId": self.chat, "prompt": "hi", "model": {"provider": provider, "name": name}, "files": []}
-        return await self.host.start("chat:stream", params)
-
-    async def ask(self, name: str, provider: str = "openai") -> dict[str, Any]:
-        """Ask this model to the end; the terminal notification."""
-        await self.host.answer(await self.start(name, provider))
-        terminal: dict[str, Any] = self.host.terminals(self.chat)[-1]
-        return terminal
-
-
-@asynccontextmanager
-async def talk(proxy: LitellmProxy, folder: Path, key: str | None = MASTER_KEY) -> AsyncIterator[Talk]:
-    """A sidecar set up for the proxy, and nothing of earlier tests in its record."""
-    proxy.received()
-    environ = {"LITE_LLM_BASE_URL": proxy.base_url, **({"LITE_LLM_MASTER_KEY": key} if key else {})}
-    place = Installation(folder, ScriptedProvider())
-    async with memory_host(folder, environ, **PATCH) as host:
-        yield Talk(place, host)
 
 
 async def test_a_chat_goes_through_the_proxy(proxy: LitellmProxy, tmp_path: Path) -> None:
@@ -165,18 +128,14 @@ async def test_a_rate_limit_behind_the_proxy_is_waited_out_as_its_vendor_wants(
     assert error["attempts"][-1]["code"] == "RATE_LIMIT_EXCEEDED"
 
 
-async def test_the_proxys_own_rate_limit_hands_on_at_once(proxy: LitellmProxy, tmp_path: Path) -> None:
-    """It says ``retry-after: 60``: nobody waits a minute for a model while another one is there."""
+async def test_the_proxys_own_rate_limit_is_told_with_how_long_it_lasts(proxy: LitellmProxy, tmp_path: Path) -> None:
+    """It counts requests of the key, whatever the model."""
     proxy.upstream.answer(PATH, HELLO)
     async with talk(proxy, tmp_path, "sk-hurried-0123456789") as talking:
         assert "code" not in await talking.ask("gpt-4.1")
-        request = await talking.start("gpt-4.1")
-        fallback = await talking.host.notification("model:fallback")
-        assert fallback["code"] == "RATE_LIMIT_EXCEEDED"
-        await talking.host.request("chat:cancel", {"chatId": talking.chat})
-        await talking.host.answer(request)
-        (_, end) = talking.host.terminals(talking.chat)
-    assert end["attempts"][0]["code"] == "RATE_LIMIT_EXCEEDED"
+        error = await talking.ask("gpt-4.1")
+    assert (error["code"], error["retryAfterMs"]) == ("RATE_LIMIT_EXCEEDED", 60_000)
+    assert len(error["attempts"]) == 1
 
 
 async def test_a_model_the_proxy_does_not_have_is_unavailable(proxy: LitellmProxy, tmp_path: Path) -> None:

@@ -295,6 +295,44 @@ async def test_auto_with_one_bad_key_only_tells_that() -> None:
     assert (error.message, error.code) == ("bad key", ErrorCode.AUTHENTICATION_FAILED)
 
 
+@pytest.mark.parametrize("automatic", [False, True])
+@pytest.mark.parametrize("raw_code", ["model_not_found", "key_model_access_denied", "team_model_access_denied"])
+async def test_a_key_that_may_not_use_one_model_may_use_the_next(raw_code: str, automatic: bool) -> None:
+    """OpenAI's and a LiteLLM proxy's ways to say it; the same key is asked with."""
+    denied = failure(ErrorCode.PERMISSION_DENIED, "not yours", status=403, raw_code=raw_code)
+    bench = Bench(ScriptedEngine(m=[[denied]], same=[ANSWER]))
+    text, routed = await bench.text(target("m", automatic=automatic), target("same", automatic=automatic))
+    assert text == "hello"
+    assert (bench.told, routed.warnings) == ([("m", "same", "PERMISSION_DENIED")], [])
+
+
+@pytest.mark.parametrize(
+    "met",
+    [
+        failure(ErrorCode.MODEL_UNAVAILABLE, "no database", status=503, raw_code="no_db_connection", retryable=False),
+        failure(ErrorCode.RATE_LIMIT_EXCEEDED, "Rate limit exceeded for api_key: ***.", retry_after_ms=60_000),
+        failure(ErrorCode.RATE_LIMIT_EXCEEDED, "Rate limit exceeded for team_member: a:b.", retry_after_ms=60_000),
+    ],
+    ids=["outage", "key", "member"],
+)
+async def test_what_a_proxy_says_of_the_caller_is_not_tried_again_with_another_model(met: ProviderError) -> None:
+    bench = Bench(ScriptedEngine(m=[[met]], same=[ANSWER], other=[ANSWER]))
+    await bench.text(
+        *(target(name, route="proxy", base_url="https://proxy.test") for name in ("m", "same")),
+        target("other", "google"),
+    )
+    assert bench.engine.models() == ["m", "other"]
+
+
+async def test_a_proxys_limit_of_one_model_hands_over_to_another_behind_it() -> None:
+    limited = failure(
+        ErrorCode.RATE_LIMIT_EXCEEDED, "Rate limit exceeded for model_per_key: ***:m.", retry_after_ms=60_000
+    )
+    bench = Bench(ScriptedEngine(m=[[limited]], same=[ANSWER]))
+    await bench.text(*(target(name, route="proxy", base_url="https://proxy.test") for name in ("m", "same")))
+    assert bench.engine.models() == ["m", "same"]
+
+
 async def test_a_host_that_cannot_be_reached_is_not_tried_again_for_its_other_models() -> None:
     bench = Bench(ScriptedEngine(m=[[failure(ErrorCode.NETWORK)]], same=[ANSWER], other=[ANSWER]))
     await bench.text(target("m"), target("same"), target("other", "google"))
