@@ -8,7 +8,7 @@
     python3 scripts/dev.py freeze     the single binary
     python3 scripts/dev.py generate   JSON Schema and TypeScript from protocol/
     python3 scripts/dev.py run ...    scalix-sidecar from this checkout
-    python3 scripts/dev.py proxy      the environment of the LiteLLM proxy that tests talk to; they make it themselves
+    python3 scripts/dev.py proxy      the LiteLLM proxy that tests talk to, and its database; they make it themselves
 
 Further arguments go to the command (``test tests/rpc -k batch``).
 """
@@ -35,6 +35,7 @@ LOCK = ROOT / "requirements-dev.lock"
 STAMP = VENV / ".installed"
 PROXY_VENV = ROOT / ".venv-proxy"
 PROXY_LOCK = ROOT / "requirements-proxy.lock"
+PROXY_DATABASE = ROOT / "tests" / "litellm_proxy" / "database"
 SUPPORTED = ((3, 11), (3, 14))
 CANNOT_FREEZE = 3
 """What ``scripts/freeze.py`` says where PyInstaller cannot run."""
@@ -55,7 +56,7 @@ def main(arguments: list[str]) -> int:
         "freeze": lambda rest: tool("python", "scripts/freeze.py", *rest),
         "generate": lambda rest: tool("python", "scripts/generate.py", *rest),
         "lock": lock,
-        "proxy": lambda _: 0 if proxy_python() else 1,
+        "proxy": lambda _: 0 if proxy_database() else 1,
         "run": lambda rest: tool("scalix-sidecar", *rest),
     }
     if not arguments or arguments[0] not in commands:
@@ -167,7 +168,7 @@ def proxy_python() -> Path:
     packages, so it lives by itself. Raises ``SystemExit`` when it cannot be made."""
     python = PROXY_VENV / PYTHON.relative_to(VENV)
     stamp = PROXY_VENV / STAMP.name
-    wanted = hashlib.sha256(PROXY_LOCK.read_bytes() + str(suitable_python()).encode()).hexdigest()
+    wanted = hashlib.sha256(PROXY_LOCK.read_bytes() + str(PYTHON.resolve()).encode()).hexdigest()
     if not (python.exists() and stamp.exists() and stamp.read_text() == wanted):
         heading("setting up .venv-proxy")
         stamp.unlink(missing_ok=True)
@@ -176,6 +177,35 @@ def proxy_python() -> Path:
         check(sync)
         stamp.write_text(wanted)
     return python
+
+
+def proxy_database() -> Path:
+    """The folder with the programs of the proxy's database, installed at need with npm; the proxy's client for it is
+    generated into ``.venv-proxy``. Raises ``SystemExit`` where that cannot be done: without Node, for example."""
+    python = proxy_python()
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        raise SystemExit("Node 20 or newer, with npm, is needed for the proxy's database.")
+    stamp = PROXY_VENV / ".database"
+    locks = (PROXY_VENV / STAMP.name).read_bytes() + (PROXY_DATABASE / "package-lock.json").read_bytes()
+    wanted = hashlib.sha256(locks).hexdigest()
+    if not ((PROXY_DATABASE / "node_modules").exists() and stamp.exists() and stamp.read_text() == wanted):
+        heading("setting up the proxy's database")
+        stamp.unlink(missing_ok=True)
+        check([npm, "ci", "--prefix", str(PROXY_DATABASE), "--no-audit", "--no-fund", "--ignore-scripts"])
+        where = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+        packages = Path(subprocess.run(where, check=True, capture_output=True, text=True).stdout.strip())
+        schema, client = packages / "litellm" / "proxy" / "schema.prisma", packages / "prisma"
+        wish = [node, str(PROXY_DATABASE / "generator-request.mjs"), str(schema), str(client)]
+        asked = subprocess.run(wish, check=True, capture_output=True)
+        generator = python.with_name("prisma-client-py")
+        invoked = {**os.environ, "PRISMA_GENERATOR_INVOCATION": "1"}
+        done = subprocess.run([generator], input=asked.stdout, env=invoked, check=False, capture_output=True)
+        if b'"error"' in done.stderr or done.returncode:  # it answers on stderr, errors too
+            raise SystemExit(done.stderr.decode(errors="replace"))
+        check([str(python), "-m", "compileall", "-q", str(client)])
+        stamp.write_text(wanted)
+    return PROXY_DATABASE
 
 
 def compile_checkout() -> None:

@@ -53,7 +53,16 @@ class LitellmProxy:
 
 @contextmanager
 def running(python: Path, folder: Path) -> Iterator[LitellmProxy]:
-    """Starts proxy and upstream. Raises ``NotAvailable`` with the proxy's last words when it does not come up."""
+    """Starts proxy and upstream, without a database. Raises ``NotAvailable`` with the proxy's last words when it does
+    not come up."""
+    command = [str(python.with_name("litellm")), "--config", "config.yaml"]
+    with proxy_process(command, folder, {}) as proxy:
+        yield proxy
+
+
+@contextmanager
+def proxy_process(command: list[str], folder: Path, environ: dict[str, str]) -> Iterator[LitellmProxy]:
+    """Starts the proxy with this command, which gets host and port, and its upstream."""
     requests_file = folder / "requests.ndjson"
     requests_file.touch()
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(ScriptedProvider()) as upstream:
@@ -66,8 +75,9 @@ def running(python: Path, folder: Path) -> Iterator[LitellmProxy]:
             "UPSTREAM_URL": f"{upstream.base_url}/v1",
             "MASTER_KEY": MASTER_KEY,
             "REQUESTS_FILE": str(requests_file),
+            **environ,
         }
-        command = [python.with_name("litellm"), "--config", "config.yaml", "--host", "127.0.0.1", "--port", str(port)]
+        command = [*command, "--host", "127.0.0.1", "--port", str(port)]
         with subprocess.Popen(
             command, cwd=HERE, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
