@@ -6,6 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,6 +64,7 @@ from sidecar.rpc.outbox import Outbox
 from sidecar.seldom import SeldomUsed
 from sidecar.settings.selection import SelectionKeeper
 from sidecar.settings.store import SettingsStore
+from sidecar.store.chats import message_ids
 from sidecar.store.database import Database
 from sidecar.store.ledger import Ledger
 from sidecar.store.turns import has_unfinished, mark_interrupted
@@ -291,12 +293,18 @@ class Services:
             async with anyio.create_task_group() as first:
                 first.start_soon(self.settings.load)
                 first.start_soon(self.engines.warm)
+                first.start_soon(self._look_for_messages)
             tasks.start_soon(self.ledger.run)
             await self.prices.load()
             await self.advisor.load()
             self._on_loaded()
             await anyio.sleep(FIRST_WORD_S)
             tasks.start_soon(self._tidy)
+
+    async def _look_for_messages(self) -> None:
+        """Which chat each belongs to is found by reading them all, once: not while the first turn holds the lock."""
+        with suppress(StoreError, sqlite3.Error):
+            await self.database.read(lambda connection: message_ids(connection, 0))
 
     async def cancel_all(self) -> None:
         """Stop every stream; each has said its last word when this returns."""

@@ -66,7 +66,7 @@ class SeldomUsed:
             caller=services.caller,
             route=services.planner.route,
             open_lane=self._application.open_lane,
-            settings=services.settings.load_enabled,
+            start=services.planner.start_call,
             meter=services.meter,
             slots=self._slots,
         )

@@ -31,9 +31,16 @@ class Patch(msgspec.Struct):
     content: str
 
 
+class _Part(msgspec.Struct):
+    type: str
+    delta: str = ""
+
+
 class _Params(msgspec.Struct, rename="camel"):
     chat_id: int | None = None
     streaming_patch: Patch | None = None
+    call_id: str | None = None
+    part: _Part | None = None
 
 
 class _Frame(msgspec.Struct):
@@ -49,7 +56,7 @@ _FRAME: Final = msgspec.json.Decoder(_Frame)
 
 @dataclass
 class Stream:
-    """What has arrived of one chat's answer."""
+    """What has arrived of one answer."""
 
     asked_at: float
     first_at: float = 0.0
@@ -101,6 +108,7 @@ class SidecarHost:
         self._last_id = 0
         self.answers: dict[int, tuple[float, _Frame]] = {}
         self.streams: dict[int, Stream] = {}
+        self._calls: dict[str, Stream] = {}
 
     @property
     def pid(self) -> int:
@@ -163,6 +171,16 @@ class SidecarHost:
                 raise RuntimeError(self.streams[chat].terminal.decode())
         return [self.streams.pop(chat) for chat in chats]
 
+    def call(self, model: dict[str, str], prompt: str = "hi") -> Stream:
+        """One ``llm:stream``, to its end."""
+        name = f"call {self._last_id}"
+        self._calls[name] = Stream(time.perf_counter())
+        said = [{"role": "user", "content": [{"type": "text", "text": prompt}]}]
+        request = self.start("llm:stream", {"callId": name, "model": model, "prompt": said})
+        self.until(lambda: request in self.answers)
+        self.result(request)
+        return self._calls.pop(name)
+
     def until(self, condition: Callable[[], Any], within_s: float = TIMEOUT_S) -> None:
         """Read until ``condition``. Raises ``TimeoutError``, and ``RuntimeError`` when the sidecar has ended."""
         deadline = time.perf_counter() + within_s
@@ -208,6 +226,11 @@ class SidecarHost:
                 self.answers[frame.id] = (now, frame)
             return
         params = frame.params
+        if frame.method == "llm:part" and params is not None and params.part is not None:
+            if params.part.type == "text-delta":
+                stream = self._calls[params.call_id or ""]
+                stream.patch(Patch(stream.length, params.part.delta), now)
+            return
         stream = self.streams.get(params.chat_id or 0) if params is not None else None
         if stream is None or params is None:
             return

@@ -64,17 +64,21 @@ class Answers:
     """Precomputed answers: what goes out at once, and what follows piece by piece."""
 
     def __init__(self) -> None:
-        self.script = Script()
         self.cut: list[float] = []
         """``time.perf_counter`` of every connection that was closed in the middle of an answer."""
-        self._made: dict[tuple[Script, str], tuple[bytes, list[bytes]]] = {}
+        self._made: dict[Script, dict[str, tuple[bytes, list[bytes]]]] = {}
+        self.script: Script
+        self.play(Script())
+
+    def play(self, script: Script) -> None:
+        """Answer so from now on. Made here and now: whoever asks first must not wait for it."""
+        if script not in self._made:
+            self._made[script] = {ending: self._make(script, ending) for ending in DIALECTS}
+        self.script = script
 
     def of(self, ending: str) -> tuple[bytes, list[bytes]]:
         """The bytes for a path that ends so."""
-        key = (self.script, ending)
-        if key not in self._made:
-            self._made[key] = self._make(*key)
-        return self._made[key]
+        return self._made[self.script][ending]
 
     def _make(self, script: Script, ending: str) -> tuple[bytes, list[bytes]]:
         events = DIALECTS[ending](list(islice(cycle(WORDS), script.chunks)))
@@ -147,7 +151,7 @@ class ScriptedConnection(Connection):
 
     def answer(self, path: str, body: bytes) -> None:
         if path == "/control":
-            self._answers.script = Script(**json.loads(body))
+            self._answers.play(Script(**json.loads(body)))
             self.json(200, {})
         elif path == "/cut":
             self.json(200, self._answers.cut)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from protocol.chat import ChatCountTokensParams, ChatStreamParams, MessageRow, ModelRef, TokenCounts
-from sidecar.catalog.catalog import Catalog, CustomRows, read_custom_rows
+from sidecar.catalog.catalog import LISTING_WAIT_MS, Catalog, CustomRows, read_custom_rows
 from sidecar.chat.context import Codebase, CodebaseReading, VirtualFiles
 from sidecar.chat.outcome import ContextWork
 from sidecar.chat.parts import Accepted, AtHand, ChatSettings, HeadStart, Plan, PreparedPrompt, TurnStart
@@ -28,8 +28,8 @@ from sidecar.chat.sources import Draft, Gathered, PromptSources
 from sidecar.chat.text.tags import delete_tags, rename_tags, write_tags
 from sidecar.chat.turn import chat_not_found, head_of
 from sidecar.engines.base import DEFAULT_CONTEXT_WINDOW, Target
-from sidecar.errors import InvalidParams, MissingApiKey, SidecarError
-from sidecar.routing.catalog_view import CatalogSnapshot, catalog_snapshot
+from sidecar.errors import InvalidParams, MissingApiKey, SidecarError, StoreError
+from sidecar.routing.catalog_view import CallStart, CatalogSnapshot, catalog_snapshot
 from sidecar.routing.from_settings import routing_settings, selected_choice
 from sidecar.routing.inputs import AUTO, ContextFile, Environment, ModelChoice
 from sidecar.routing.resolve import Route, engine_enabled, find_route
@@ -100,9 +100,24 @@ class TurnPlanner:
 
         return AtHand(prepared, read_start)
 
-    async def route(self, choice: ModelChoice, settings: AppSettings) -> Route:
-        """The candidates for a single call, outside any chat. Raises what ``find_route`` raises."""
-        return await self._patient_route(choice, settings, await catalog_snapshot(self._catalog))
+    async def start_call(self) -> CallStart:
+        """What a single call, outside any chat, starts from. Raises ``FeatureDisabled``."""
+        known = self._settings.at_hand()
+        if known is not None:
+            try:
+                custom = await self._database.read(
+                    lambda connection: _custom_rows(connection) if known.still_hold(connection) else None,
+                    patience_ms=LISTING_WAIT_MS,
+                )
+            except StoreError:
+                custom = None
+            if custom is not None:
+                return CallStart(known.settings, CatalogSnapshot(custom))
+        return CallStart(await self._settings.load_enabled(), await catalog_snapshot(self._catalog))
+
+    async def route(self, choice: ModelChoice, start: CallStart) -> Route:
+        """The candidates for a single call. Raises what ``find_route`` raises."""
+        return await self._patient_route(choice, start.settings, start.catalog)
 
     async def prepare(self, params: ChatStreamParams, app: AppRow) -> PreparedPrompt:
         """Check the inputs of a turn and make the message that is stored. Raises ``InvalidParams``."""

@@ -24,6 +24,7 @@ from sidecar.llm import prompt as given
 from sidecar.llm.stream_parts import PartBuilder, wire_usage
 from sidecar.redaction import register_callers_headers
 from sidecar.routing.attempts import Attempt, attempt_reports
+from sidecar.routing.catalog_view import CallStart
 from sidecar.routing.inputs import ModelChoice
 from sidecar.routing.meter import Meter
 from sidecar.routing.recording import SettledCall, prompt_units
@@ -42,24 +43,24 @@ log = structlog.get_logger("sidecar.llm")
 class LlmService:
     """The calls of this process.
 
-    ``settings`` are read afresh for each (raises ``FeatureDisabled``); ``route`` finds the candidates; ``slots`` are
-    shared with the chats.
+    ``start`` reads what a call starts from, afresh for each (raises ``FeatureDisabled``); ``route`` finds the
+    candidates; ``slots`` are shared with the chats.
     """
 
     def __init__(
         self,
         *,
         caller: Router,
-        route: Callable[[ModelChoice, AppSettings], Awaitable[Route]],
+        start: Callable[[], Awaitable[CallStart]],
+        route: Callable[[ModelChoice, CallStart], Awaitable[Route]],
         open_lane: OpenLane,
-        settings: Callable[[], Awaitable[AppSettings]],
         meter: Meter,
         slots: StreamSlots,
     ) -> None:
         self._caller = caller
         self._route = route
         self._open_lane = open_lane
-        self._settings = settings
+        self._start = start
         self._meter = meter
         self._slots = slots
         self._running: dict[str, tuple[anyio.CancelScope, anyio.Event]] = {}
@@ -74,7 +75,7 @@ class LlmService:
             scope, done = anyio.CancelScope(), anyio.Event()
             self._running[params.call_id] = (scope, done)
             try:  # nothing was waited for so far: a cancel that is sent right behind must find the call
-                return await self._run(params, await self._settings(), scope)
+                return await self._run(params, await self._start(), scope)
             finally:
                 del self._running[params.call_id]
                 done.set()
@@ -94,7 +95,7 @@ class LlmService:
             await self.cancel(call_id)
 
     async def _run(
-        self, params: wire.LlmStreamParams, settings: AppSettings, scope: anyio.CancelScope
+        self, params: wire.LlmStreamParams, start: CallStart, scope: anyio.CancelScope
     ) -> wire.LlmStreamResult:
         out = PartLane(params.call_id, self._open_lane)
         call = _Call(params)
@@ -104,7 +105,7 @@ class LlmService:
                 try:
                     model = params.model
                     choice = ModelChoice(model.provider, model.name, model.custom_model_id)
-                    await self._stream(call, await self._route(choice, settings), settings, out)
+                    await self._stream(call, await self._route(choice, start), start.settings, out)
                 except SidecarError as error:
                     failure = error
                 except Exception:  # as in a chat: a bug is logged, and the host gets its last part

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from protocol.language_models import LanguageModelProvider
@@ -13,6 +14,7 @@ from sidecar.catalog.catalog import Catalog, CustomRows
 from sidecar.catalog.custom import provider_result
 from sidecar.catalog.facts import ModelFacts, infer_facts
 from sidecar.routing.inputs import ModelInfo, ProviderInfo
+from sidecar.settings.values import AppSettings
 from sidecar.store.language_models import CustomModel
 
 T = TypeVar("T")
@@ -65,6 +67,13 @@ class CatalogSnapshot:
         """The api names of a provider's models, in catalogue order."""
         custom = [row.api_name for row in self._rows.get(provider_id, ())]
         return [*(model.api_name for model in builtin_models(provider_id)), *custom]
+
+
+class CallStart(msgspec.Struct, frozen=True):
+    """What a model call starts from, read once: everything later in it sees the same settings and models."""
+
+    settings: AppSettings
+    catalog: CatalogSnapshot
 
 
 async def catalog_snapshot(catalog: Catalog) -> CatalogSnapshot:
