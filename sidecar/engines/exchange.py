@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from typing import Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -91,25 +91,22 @@ class Exchange:
         Entering waits for the head of the answer and raises what a failed one means. What the server refuses to be
         asked with is left out, at once and as part of the same call. Leaving closes the connection.
         """
-        async with AsyncExitStack() as stack:
-            try:
-                response = await self._accepted(stack, self._refusals.known(call), prepare)
-            except ProviderError as error:
-                raise errors.attributed(error, call) from error.__cause__
+        try:
+            response = await self._accepted(self._refusals.known(call), prepare)
+        except ProviderError as error:
+            raise errors.attributed(error, call) from error.__cause__
+        try:
             async with aclosing(self._batches(call, response, decoder())) as batches:
                 yield batches
+        finally:
+            response.close()
 
-    async def _accepted(
-        self, stack: AsyncExitStack, call: ModelCall, prepare: Callable[[ModelCall], PreparedRequest]
-    ) -> StreamedResponse:
+    async def _accepted(self, call: ModelCall, prepare: Callable[[ModelCall], PreparedRequest]) -> StreamedResponse:
         """The head of a good answer, to ``call`` or to what the server's refusals leave of it."""
         request = await prepared(call, prepare)
         for _ in range(MAX_REFUSALS):
             try:
-                async with AsyncExitStack() as one:
-                    response = await self._answer(one, request, call.on_progress)
-                    stack.push_async_exit(one.pop_all())
-                return response
+                return await self._answer(request, call.on_progress)
             except ProviderError as error:
                 smaller = self._refusals.learn(call, error)
                 if smaller is None:
@@ -118,56 +115,53 @@ class Exchange:
                 request = await prepared(call, prepare)
                 if request.body == before:
                     raise
-        return await self._answer(stack, request, call.on_progress)
+        return await self._answer(request, call.on_progress)
 
     async def _answer(
-        self, stack: AsyncExitStack, request: PreparedRequest, on_progress: Callable[[Progress], None] | None
+        self, request: PreparedRequest, on_progress: Callable[[Progress], None] | None
     ) -> StreamedResponse:
-        """The head of a good answer; the connection is closed with ``stack``."""
+        """The head of a good answer, to be closed by the caller. Any other is closed and raised."""
         within_s = self._timeouts.first_token_s
-        try:
-            response = await stack.enter_async_context(
-                self._http.post_stream(
+        with ExitStack() as stack:
+            try:
+                response = await self._http.post_stream(
                     request.url, request.headers, request.body, within_s=within_s, on_progress=on_progress
                 )
-            )
-            refused = response.status != 200 or (_says_page(response) and not await _is_stream(response))
-        except TimeoutError:
-            raise errors.timed_out(first=True, seconds=within_s) from None
-        if refused:
+                stack.callback(response.close)
+                refused = response.status != 200 or (_says_page(response) and not await _is_stream(response))
+            except TimeoutError:
+                raise errors.timed_out(first=True, seconds=within_s) from None
+            if not refused:
+                stack.pop_all()
+                return response
             response.expect_within(_ERROR_BODY_S)
             body = await response.read_all(ERROR_BODY_LIMIT)
             raise _at(request.url, errors.from_response(response.status, response.headers, body, url=request.url))
-        return response
 
     async def _batches(
         self, call: ModelCall, response: StreamedResponse, decoder: Decoder
     ) -> AsyncGenerator[list[Event], None]:
+        progress = _Progress(response, self._timeouts)
         try:
-            async for events in self._decoded(response, decoder):
+            while data := await progress.read():
+                for piece in progress.pieces(data):
+                    if events := decoder.feed(piece):
+                        events, failure = _split(events)
+                        progress.saw(events)
+                        if events:
+                            yield events
+                        if failure is not None:
+                            raise failure
+                        progress.go_on()
+                if progress.finished and b"[DONE]" in data:
+                    progress.nothing_to_come()
+            events, failure = _last(decoder)
+            if events:
                 yield events
+            if failure is not None:
+                raise failure
         except ProviderError as error:
             raise errors.attributed(error, call) from error.__cause__
-
-    async def _decoded(self, response: StreamedResponse, decoder: Decoder) -> AsyncIterator[list[Event]]:
-        progress = _Progress(response, self._timeouts)
-        while data := await progress.read():
-            for piece in progress.pieces(data):
-                if events := decoder.feed(piece):
-                    events, failure = _split(events)
-                    progress.saw(events)
-                    if events:
-                        yield events
-                    if failure is not None:
-                        raise failure
-                    progress.go_on()
-            if progress.finished and b"[DONE]" in data:
-                progress.nothing_to_come()
-        events, failure = _last(decoder)
-        if events:
-            yield events
-        if failure is not None:
-            raise failure
 
 
 class _Progress:

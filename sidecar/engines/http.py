@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import errno
 import io
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from math import inf
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
@@ -108,7 +107,8 @@ class StreamedResponse:
         return bytes(body[:limit])
 
     def close(self) -> None:
-        """Ends the answer: closes the connection at once unless the body was read to its end."""
+        """Ends the answer: closes the connection at once, unless the body was read to its end and it is back in the
+        pool."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -158,7 +158,6 @@ class ProviderHttp:
             await self._session.close()
             self._session = None
 
-    @asynccontextmanager
     async def post_stream(
         self,
         url: str,
@@ -167,12 +166,11 @@ class ProviderHttp:
         *,
         within_s: float = inf,
         on_progress: Callable[[Progress], None] | None = None,
-    ) -> AsyncIterator[StreamedResponse]:
-        """POSTs ``body`` and yields the answer as soon as its head is there.
+    ) -> StreamedResponse:
+        """POSTs ``body``; returns the answer as soon as its head is there. The caller closes it.
 
         ``within_s`` limits the time to the head and, until ``expect_within`` moves it, that to the first bytes
-        (``TimeoutError``). Leaving the context closes the connection at once, unless the body was read to its end:
-        then it goes back to the pool. Raises ``ProviderError`` (NETWORK, BAD_REQUEST) when there is no answer.
+        (``TimeoutError``). Raises ``ProviderError`` (NETWORK, BAD_REQUEST) when there is no answer.
         """
         import asyncio
 
@@ -184,14 +182,11 @@ class ProviderHttp:
             response = await self._post(session, url, headers, body, on_progress)
         if scope.cancelled_caught:
             raise TimeoutError
+        streamed = StreamedResponse(response, url, loop)
+        streamed.expect_within(start + within_s - loop.time())
         if on_progress is not None:
             on_progress("first_byte")
-        streamed = StreamedResponse(response, url, loop)
-        try:
-            streamed.expect_within(start + within_s - loop.time())
-            yield streamed
-        finally:
-            streamed.close()
+        return streamed
 
     async def get(self, url: str, headers: Mapping[str, str]) -> tuple[int, bytes]:
         """GETs a small document: status and body (cut after about 1 MiB). Sets no time limit.

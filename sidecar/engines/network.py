@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import ssl
+from functools import lru_cache
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import msgspec
@@ -27,6 +28,7 @@ class Proxy(msgspec.Struct, frozen=True):
     headers: dict[str, str]
 
 
+@lru_cache
 def is_loopback(host: str) -> bool:
     """True for names and addresses of this machine: they are never reached through a proxy."""
     name = host.strip("[]").rstrip(".").lower()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
@@ -31,9 +29,11 @@ class Peer:
         self.waits: list[float] = []
         self._reads = list(reads)
 
-    @asynccontextmanager
-    async def post_stream(self, *_: Any, **__: Any) -> AsyncIterator[Peer]:
-        yield self
+    async def post_stream(self, *_: Any, **__: Any) -> Peer:
+        return self
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def expect_within(self, seconds: float) -> None:
         self.waits.append(seconds)

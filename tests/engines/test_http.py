@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -63,7 +64,7 @@ async def test_what_arrived_before_the_connection_broke_is_read_before_it_is_sai
     http: ProviderHttp, provider: ScriptedProvider
 ) -> None:
     provider.answer(PATH, Answer.stream([b"data: one\n\n", b"data: two\n\n", Drop()]))
-    async with http.post_stream(provider.base_url + PATH, {}, b"{}") as answer:
+    with closing(await http.post_stream(provider.base_url + PATH, {}, b"{}")) as answer:
         with anyio.fail_after(5):
             while answer._response.content.exception() is None:  # nobody reads meanwhile: the consumer is busy
                 await anyio.lowlevel.checkpoint()
