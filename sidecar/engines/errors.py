@@ -18,6 +18,7 @@ from typing import Final
 from urllib.parse import urljoin
 
 from protocol.errors import ErrorCode
+from sidecar.engines import proxy_words
 from sidecar.engines.base import ModelCall, StreamError
 from sidecar.engines.failure_body import VendorFailure, body_text, read_failure, title_of
 from sidecar.engines.failure_words import status_of_word
@@ -133,7 +134,8 @@ _STATUS_OF_LITELLM_CLASS: Final = {
 }
 
 _NO_CREDITS: Final = re.compile(
-    r"insufficient_quota|ExceededBudget|Budget_?Exceeded|budget has been exceeded|crossed budget|billing_hard_limit"
+    r"insufficient_quota|OpenAIException - You exceeded your current quota"
+    r"|ExceededBudget|Budget_?Exceeded|budget has been exceeded|crossed budget|billing_hard_limit"
     r"|billing_not_active"
     r"|credit balance is too low|insufficient (?:credits|balance|funds)|more credits|out of credits|payment required"
     r"|used all available credits|monthly spending limit|reached your specified API usage limits",
@@ -174,15 +176,6 @@ _UNMISTAKABLE: Final[tuple[tuple[re.Pattern[str], tuple[int | None, ...], ErrorC
 )
 """Sentences, the statuses they are believed with, and what they mean; the first one counts. None is repeated."""
 
-_CHECK_PROXY_KEY: Final = "Check LITE_LLM_MASTER_KEY, or the key of this provider in the settings."
-_UNHELPFUL: Final[dict[tuple[int | None, str], str]] = {
-    (400, "no_db_connection"): "The LiteLLM proxy does not know this key, and has no database to look it up in. "
-    + _CHECK_PROXY_KEY,
-    (401, "token_not_found_in_db"): f"The LiteLLM proxy does not know this key. {_CHECK_PROXY_KEY}",
-}
-"""What to say instead of a sentence that tells the user nothing, by its status and type. With 503 ``no_db_connection``
-is an outage of that database, and says so itself."""
-
 _NO_FREE_TIER: Final = "doesn't have a free quota tier"
 
 
@@ -215,9 +208,7 @@ def _status_of_words(failure: VendorFailure) -> int | None:
 
 def _build(status: int | None, failure: VendorFailure, *, retry_after_ms: int | None) -> ProviderError:
     code, retryable = classify(status, failure.words())
-    said = _UNHELPFUL.get((status, failure.type or ""), failure.message or "")
-    if failure.type == "expired_key":  # a LiteLLM proxy's, which tells only the two times
-        said = f"{said.rstrip('.')}. {_CHECK_PROXY_KEY}"
+    said = proxy_words.sentence(status, code, failure)
     if failure.is_page and (hint := _HINTS.get(status or 0)):
         said = f"{said.rstrip('.')}. {hint}"
     message = redact(said.strip(), limit=MESSAGE_LIMIT) or _sentence_of_status(status)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
 from protocol.errors import ErrorCode
+from sidecar.engines import proxy_words
 from sidecar.engines.base import Target
 from sidecar.errors import ProviderError, StreamInterrupted
 from sidecar.routing.attempts import Attempt, attempt_reports
@@ -21,14 +21,6 @@ KEY_ERRORS: Final = frozenset(
     }
 )
 """What only the user can mend: a key, its rights or its money."""
-
-_MODEL_REFUSED: Final = re.compile(r"model_not_found|\w+_model_access_denied")
-"""How OpenAI and a LiteLLM proxy type a refusal (403) of a model that the key, its user or its team may not use."""
-
-_LIMIT_OF_CALLER: Final = re.compile(
-    r"Rate limit exceeded for (?:api_key|user|team|team_member|end_user|organization|tag|tag_per_key): "
-)
-"""How a LiteLLM proxy tells of its own limits, those aside that count one model alone (``model_per_key``)."""
 
 
 def final_error(
@@ -83,22 +75,20 @@ def circuit_open(skipped: Sequence[Target], breaker: CircuitBreaker) -> Provider
 
 def refuses_the_key(error: ProviderError) -> bool:
     """Whether no model would answer with this key. One that may not use just this model may use others."""
-    denied = error.code is ErrorCode.PERMISSION_DENIED and _MODEL_REFUSED.fullmatch(error.raw_code or "")
-    return error.code in KEY_ERRORS and not denied
+    if error.code not in KEY_ERRORS or proxy_words.is_of_one_model(error.message, error.raw_code):
+        return False
+    return not (error.code is ErrorCode.PERMISSION_DENIED and error.raw_code == "model_not_found")  # OpenAI
 
 
 def speaks_for_door(target: Target, error: ProviderError) -> bool:
     """Whether the failure would meet every model behind the same key and base.
 
     A host that cannot be reached does. So does a rate limit of engine and gateway: they have tried other models
-    themselves, what is used up is the account. And a LiteLLM proxy's limit of whoever asks, and the outage of the
-    database that it looks keys up in.
+    themselves, what is used up is the account. And some of what a LiteLLM proxy says of itself.
     """
-    if error.code is ErrorCode.NETWORK or error.raw_code == "no_db_connection":
+    if error.code is ErrorCode.NETWORK or proxy_words.is_of_every_model(error.message, error.raw_code):
         return True
-    if error.code is not ErrorCode.RATE_LIMIT_EXCEEDED:
-        return False
-    return target.route in {"engine", "gateway"} or _LIMIT_OF_CALLER.match(error.message) is not None
+    return error.code is ErrorCode.RATE_LIMIT_EXCEEDED and target.route in {"engine", "gateway"}
 
 
 def ran_out_of_time(error: ProviderError) -> bool:

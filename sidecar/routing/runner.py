@@ -45,6 +45,7 @@ from sidecar.errors import ProviderError, StreamInterrupted
 from sidecar.routing.attempts import Attempt, Fallback, Outcome
 from sidecar.routing.breaker import Admission, CircuitBreaker, circuit_of, counts
 from sidecar.routing.failures import (
+    KEY_ERRORS,
     circuit_open,
     final_error,
     interrupted,
@@ -74,10 +75,10 @@ _HAND_ON: Final = frozenset(
         ErrorCode.NETWORK,
         ErrorCode.STREAM_INTERRUPTED,
         ErrorCode.CONTEXT_LENGTH_EXCEEDED,
-        ErrorCode.PERMISSION_DENIED,
+        *KEY_ERRORS,
     }
 )
-"""Failures after which another model may do better; those of the key itself have a rule of their own."""
+"""Failures after which another model may do better; those that refuse the key itself have a rule of their own."""
 
 OnFallback = Callable[[Target, Target, str], None]
 MakeCall = Callable[[Target, int], ModelCall]

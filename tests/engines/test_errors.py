@@ -485,7 +485,7 @@ def test_neither_message_nor_details_hold_a_key_and_both_are_bounded() -> None:
         (StreamError("Overloaded", type="overloaded_error"), Code.MODEL_UNAVAILABLE, 529),
         (StreamError("Slow", code="rate_limit_exceeded"), Code.RATE_LIMIT_EXCEEDED, 429),
         (StreamError("Busy", status=503), Code.MODEL_UNAVAILABLE, 503),
-        (StreamError("litellm.AuthenticationError: no"), Code.AUTHENTICATION_FAILED, 401),
+        (StreamError("litellm.RateLimitError: no"), Code.RATE_LIMIT_EXCEEDED, 429),
         (StreamError("Something broke"), Code.MODEL_UNAVAILABLE, None),
         (StreamError("You exceeded", code="insufficient_quota", status=429), Code.INSUFFICIENT_CREDITS, 429),
         (StreamError("A page", type="html", body="<html>"), Code.MODEL_UNAVAILABLE, None),
@@ -495,6 +495,20 @@ def test_neither_message_nor_details_hold_a_key_and_both_are_bounded() -> None:
 def test_an_error_event_is_classified_like_a_status(event: StreamError, code: Code, status: int | None) -> None:
     error = from_stream_error(event)
     assert (error.message, error.code, error.status) == (event.message, code, status)
+
+
+def test_a_vendor_behind_a_proxy_that_refuses_it_is_not_the_users_key() -> None:
+    error = from_stream_error(StreamError("litellm.AuthenticationError: AnthropicException - invalid x-api-key"))
+    assert (error.code, error.status, error.retryable) == (Code.AUTHENTICATION_FAILED, 401, False)
+    assert error.message.endswith(". That is between the proxy and its provider: tell whoever runs the proxy.")
+
+
+def test_how_a_proxys_fallbacks_are_configured_is_for_its_operator() -> None:
+    told = "litellm.InternalServerError: OpenAIException - The server had an error"
+    note = "\n\nLiteLLM: model group 'x' failed with the error above and no fallback model group was found for it."
+    error = refused(500, {"error": {"message": told + note, "type": "internal_server_error"}})
+    assert error.message == told
+    assert "no fallback model group" in (error.details or "")
 
 
 # --- any body ----------------------------------------------------------------------------------------------------

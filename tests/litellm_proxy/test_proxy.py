@@ -104,14 +104,50 @@ async def test_a_used_up_budget_is_told_and_asked_with_once(
     assert len(proxy.received()) == 1
 
 
-async def test_a_used_up_budget_of_a_model_is_one_too(proxy: LitellmProxy, tmp_path: Path) -> None:
+async def test_a_used_up_budget_of_a_model_gives_way_to_another(proxy: LitellmProxy, tmp_path: Path) -> None:
     proxy.upstream.answer(PATH, HELLO)
     async with talk(proxy, tmp_path) as talking:
-        codes = []
-        while "INSUFFICIENT_CREDITS" not in codes and len(codes) < 10:  # the proxy counts after it has answered
-            codes.append((await talking.ask("o3-mini")).get("code"))
-    assert codes[-1] == "INSUFFICIENT_CREDITS"
-    assert set(codes[:-1]) == {None}
+        ends = [await talking.ask("o3-mini")]
+        while len(ends[-1]["attempts"]) == 1 and len(ends) < 10:  # the proxy counts after it has answered
+            ends.append(await talking.ask("o3-mini"))
+    assert len(ends) > 1
+    assert [attempt.get("code") for attempt in ends[-1]["attempts"]] == ["INSUFFICIENT_CREDITS", None]
+    assert ends[-1]["model"]["name"] == "gemini-2.5-flash"
+
+
+QUOTA = "You exceeded your current quota, please check your plan and billing details."
+VENDOR_REFUSALS = [
+    (401, "Incorrect API key provided: sk-abcd****wxyz.", "AUTHENTICATION_FAILED"),
+    (403, "Project `proj_x` does not have access to model `gpt-4.1`", "PERMISSION_DENIED"),
+    (402, "Insufficient Balance", "INSUFFICIENT_CREDITS"),
+    (429, QUOTA, "INSUFFICIENT_CREDITS"),
+]
+
+
+@pytest.mark.parametrize(("status", "sentence", "code"), VENDOR_REFUSALS)
+async def test_a_vendor_that_refuses_the_proxy_gives_way_to_another_vendor(
+    proxy: LitellmProxy, tmp_path: Path, status: int, sentence: str, code: str
+) -> None:
+    """It is the proxy's own key, or account, for that vendor: nothing is wrong with the user's."""
+    refusal = Answer.json({"error": {"message": sentence, "type": "x", "code": None}}, status=status)
+    proxy.upstream.handle(PATH, lambda request: refusal if request.json["model"] == "upstream-model" else HELLO)
+    async with talk(proxy, tmp_path) as talking:
+        end = await talking.ask("gpt-4.1")
+    assert [attempt.get("code") for attempt in end["attempts"]] == [code, None]
+    assert end["model"]["name"] == "gemini-2.5-flash"
+
+
+@pytest.mark.parametrize(("status", "sentence", "code"), VENDOR_REFUSALS)
+async def test_vendors_that_all_refuse_the_proxy_are_told_as_that(
+    proxy: LitellmProxy, tmp_path: Path, status: int, sentence: str, code: str
+) -> None:
+    refusal = Answer.json({"error": {"message": sentence, "type": "x", "code": None}}, status=status)
+    proxy.upstream.answer(PATH, refusal)
+    async with talk(proxy, tmp_path) as talking:
+        error = await talking.ask("gpt-4.1")
+    assert (error["code"], error["retryable"]) == (code, False)
+    told = f"{sentence.rstrip('.')}. That is between the proxy and its provider: tell whoever runs the proxy."
+    assert error["error"].endswith(told), "and nothing of how its fallbacks could be configured"
 
 
 async def test_a_rate_limit_behind_the_proxy_is_waited_out_as_its_vendor_wants(

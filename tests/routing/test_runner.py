@@ -295,15 +295,25 @@ async def test_auto_with_one_bad_key_only_tells_that() -> None:
     assert (error.message, error.code) == ("bad key", ErrorCode.AUTHENTICATION_FAILED)
 
 
+OF_ONE_MODEL = {
+    "openai": failure(ErrorCode.PERMISSION_DENIED, "no access", status=403, raw_code="model_not_found"),
+    "key": failure(ErrorCode.PERMISSION_DENIED, "not yours", status=403, raw_code="key_model_access_denied"),
+    "team": failure(ErrorCode.PERMISSION_DENIED, "not yours", status=403, raw_code="team_model_access_denied"),
+    "vendor": failure(ErrorCode.AUTHENTICATION_FAILED, "litellm.AuthenticationError: bad key", status=401),
+    "account": failure(ErrorCode.INSUFFICIENT_CREDITS, "litellm.RateLimitError: OpenAIException - quota", status=429),
+    "budget": failure(ErrorCode.INSUFFICIENT_CREDITS, "No deployments available - crossed budget: x", status=429),
+}
+
+
 @pytest.mark.parametrize("automatic", [False, True])
-@pytest.mark.parametrize("raw_code", ["model_not_found", "key_model_access_denied", "team_model_access_denied"])
-async def test_a_key_that_may_not_use_one_model_may_use_the_next(raw_code: str, automatic: bool) -> None:
+@pytest.mark.parametrize("name", OF_ONE_MODEL)
+async def test_a_key_refused_for_one_model_may_use_the_next(name: str, automatic: bool) -> None:
     """OpenAI's and a LiteLLM proxy's ways to say it; the same key is asked with."""
-    denied = failure(ErrorCode.PERMISSION_DENIED, "not yours", status=403, raw_code=raw_code)
-    bench = Bench(ScriptedEngine(m=[[denied]], same=[ANSWER]))
+    met = OF_ONE_MODEL[name]
+    bench = Bench(ScriptedEngine(m=[[met]], same=[ANSWER]))
     text, routed = await bench.text(target("m", automatic=automatic), target("same", automatic=automatic))
     assert text == "hello"
-    assert (bench.told, routed.warnings) == ([("m", "same", "PERMISSION_DENIED")], [])
+    assert (bench.told, routed.warnings) == ([("m", "same", met.code.value)], [])
 
 
 @pytest.mark.parametrize(
