@@ -14,7 +14,6 @@ import anyio
 import msgspec
 
 from protocol.chat import ChatStreamParams
-from sidecar.chat.context import CodebaseReading
 from sidecar.chat.parts import Accepted, AtHand, ChatParts, TurnStart
 from sidecar.chat.turn import Replayed, accept
 from sidecar.errors import SidecarError
@@ -26,7 +25,6 @@ class _Written(msgspec.Struct, frozen=True):
 
     start: TurnStart
     turn: Turn
-    codebase: CodebaseReading | None
 
 
 async def accept_turn(parts: ChatParts, params: ChatStreamParams, stream_id: str) -> Accepted | Replayed:
@@ -56,16 +54,14 @@ async def _at_once(
         if start is None:
             return None
         turn = accept(connection, params, stream_id=stream_id, prompt=prepared.stored)
-        if isinstance(turn, Replayed):
-            return turn
-        return _Written(start, turn, parts.planner.begin_codebase(params, prepared, start))
+        return turn if isinstance(turn, Replayed) else _Written(start, turn)
 
     writing = parts.database.begin_write(work)
     written = await writing.value()
     if not isinstance(written, _Written):
         await writing.committed()
         return written
-    ahead = parts.planner.head_start(params, written.start, written.codebase)
+    ahead = parts.planner.begin(params, prepared, written.start)
     return Accepted(written.turn, prepared, written.start, ahead, writing)
 
 
@@ -76,8 +72,7 @@ async def _step_by_step(parts: ChatParts, params: ChatStreamParams, stream_id: s
         prepared = await parts.planner.prepare(params, start.app)
         stored = partial(accept, params=params, stream_id=stream_id, prompt=prepared.stored)
         writing = parts.database.begin_write(stored)
-        codebase = parts.planner.begin_codebase(params, prepared, start)
-        ahead = parts.planner.head_start(params, start, codebase)
+        ahead = parts.planner.begin(params, prepared, start)
         try:
             turn = await writing.value()
         except SidecarError:

@@ -137,14 +137,8 @@ class Planner(Protocol):
         """Check and store the inputs of a turn. Raises ``InvalidParams``."""
         ...
 
-    def begin_codebase(
-        self, params: ChatStreamParams, prepared: PreparedPrompt, start: TurnStart
-    ) -> CodebaseReading | None:
-        """Begin to read the app's folder, where ``plan`` will need it. Any thread may. Never raises."""
-        ...
-
-    def head_start(self, params: ChatStreamParams, start: TurnStart, codebase: CodebaseReading | None) -> HeadStart:
-        """What can be said of the call before the prompt is known. Never raises."""
+    def begin(self, params: ChatStreamParams, prepared: PreparedPrompt, start: TurnStart) -> HeadStart:
+        """Begin what ``plan`` will need. Never raises."""
         ...
 
     async def plan(self, params: ChatStreamParams, accepted: Accepted) -> Plan:

@@ -15,7 +15,7 @@ import msgspec
 
 from protocol.chat import ChatCountTokensParams, ChatStreamParams, MessageRow, ModelRef, TokenCounts
 from sidecar.catalog.catalog import LISTING_WAIT_MS, Catalog, CustomRows, read_custom_rows
-from sidecar.chat.context import Codebase, CodebaseReading, VirtualFiles
+from sidecar.chat.context import Codebase, VirtualFiles
 from sidecar.chat.outcome import ContextWork
 from sidecar.chat.parts import Accepted, AtHand, ChatSettings, HeadStart, Plan, PreparedPrompt, TurnStart
 from sidecar.chat.prompt import (
@@ -125,21 +125,15 @@ class TurnPlanner:
 
     # --- the call ------------------------------------------------------------------------------------------------
 
-    def begin_codebase(
-        self, params: ChatStreamParams, prepared: PreparedPrompt, start: TurnStart
-    ) -> CodebaseReading | None:
-        """Begin to read the app's folder, where the prompt will have it. Any thread may begin it. Never raises."""
-        if params.files is not None:
-            return None
-        settings = start.settings
-        engine = self._engine(_choice(params.model, settings), settings, start.catalog)
-        return self._sources.begin_codebase(params.prompt, prepared, start.app, settings, engine=engine)
-
-    def head_start(self, params: ChatStreamParams, start: TurnStart, codebase: CodebaseReading | None) -> HeadStart:
-        """Find the candidates. Never raises."""
-        choice = _choice(params.model, start.settings)
+    def begin(self, params: ChatStreamParams, prepared: PreparedPrompt, start: TurnStart) -> HeadStart:
+        """Begin to read the app's folder, and find the candidates. Never raises."""
+        choice, settings = _choice(params.model, start.settings), start.settings
+        codebase = None
+        if params.files is None:
+            engine = self._engine(choice, settings, start.catalog)
+            codebase = self._sources.begin_codebase(params.prompt, prepared, start.app, settings, engine=engine)
         try:
-            route = self._route(choice, start.settings, start.catalog)
+            route = self._route(choice, settings, start.catalog)
         except SidecarError:
             return HeadStart(ModelRef(choice.provider, choice.name), None, codebase)
         return HeadStart(ModelRef(route.targets[0].provider, route.targets[0].model), route, codebase)

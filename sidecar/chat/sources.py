@@ -218,7 +218,7 @@ class PromptSources:
     ) -> CodebaseReading | None:
         """What ``gather`` will want of the app's folder, for ``Draft.codebase``; None where it may want something else.
 
-        Any thread may begin it. Never raises: a folder that cannot be meant is ``gather``'s to tell.
+        Never raises: a folder that cannot be meant is ``gather``'s to tell.
         """
         if is_summarise(raw_prompt):
             return None

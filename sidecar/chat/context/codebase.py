@@ -92,7 +92,7 @@ def begin_codebase(
     test_build: bool = False,
     limits: Limits | None = None,
 ) -> CodebaseReading:
-    """Begin to read the code base in ``app_dir``, its text beginning with ``heading``. Any thread may begin it.
+    """Begin to read the code base in ``app_dir``, its text beginning with ``heading``.
 
     ``smart_context`` lets the rule's auto-includes count; ``engine_files`` gives ``files`` the engine's contents, in
     which boilerplate is not left out; ``with_rules`` reads AI_RULES.md on the same way, which saves a turn one trip to

@@ -23,6 +23,7 @@ from sidecar.chat.context import (
     parse_context_rule,
     provided_codebase,
 )
+from sidecar.chat.context.cache import MAX_READERS
 from sidecar.chat.context.codebase import _Extraction
 from sidecar.chat.context.walk import Stopped
 from sidecar.chat.text.tags import RenameTag, WriteTag
@@ -421,9 +422,13 @@ async def test_the_cache_stays_within_its_bytes(tmp_path: Path) -> None:
 
 async def test_cancelling_stops_the_work(tmp_path: Path) -> None:
     write_app(tmp_path, {f"{index}.ts": "" for index in range(20)})
+    cache, busy = FileCache(), threading.Event()
+    for _ in range(MAX_READERS):
+        cache.readers.submit(busy.wait)
     with anyio.CancelScope() as scope:
         scope.cancel()
-        await extract(tmp_path)
+        await extract(tmp_path, cache=cache)
+    busy.set()
     assert scope.cancelled_caught
     stop = threading.Event()
     stop.set()
