@@ -104,6 +104,11 @@ class PriceList:
         self.version: str | None = None
         """Which data costs were made with; None before ``load`` and without any."""
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether ``load`` is done."""
+        return self._data is not None
+
     async def load(self) -> None:
         """Read the data; without it everything is unknown. Never raises."""
         if self._data is not None:

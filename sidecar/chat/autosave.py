@@ -60,6 +60,8 @@ class Autosave:
 
     async def _save(self) -> None:
         changed, self._changed = self._changed, set()
+        if not changed:
+            return  # the streams that had new text have ended, and saved it
         texts = [(message_id, self._streams[message_id]()) for message_id in changed]
 
         def write(connection: sqlite3.Connection) -> None:

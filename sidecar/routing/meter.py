@@ -64,6 +64,8 @@ class Meter:
 
     async def ready(self) -> None:
         """Have the prices at hand. Waits only after a first answer that was faster than their file is read."""
+        if self._prices.is_loaded:
+            return
         with anyio.move_on_after(PRICES_WAIT_S):
             await self._prices.load()
 

@@ -49,11 +49,17 @@ def create_limit_tables(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX IF NOT EXISTS sidecar_limits_day ON sidecar_limits (day)")
 
 
-def write_rows(connection: sqlite3.Connection, rows: Iterable[LimitRow], dropped: Collection[str] = ()) -> None:
-    """Write down ``rows`` and delete those ``dropped``."""
-    create_limit_tables(connection)
-    connection.executemany("DELETE FROM sidecar_limits WHERE id = ?", [(identifier,) for identifier in dropped])
-    save_rows(connection, rows)
+def write_rows(connection: sqlite3.Connection, rows: Collection[LimitRow], dropped: Collection[str] = ()) -> None:
+    """Write down ``rows`` and delete those ``dropped``. The first of all makes the table."""
+    try:
+        save_rows(connection, rows)
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):
+            raise
+        create_limit_tables(connection)
+        save_rows(connection, rows)
+    if dropped:
+        connection.executemany("DELETE FROM sidecar_limits WHERE id = ?", [(identifier,) for identifier in dropped])
 
 
 def delete_old_rows(connection: sqlite3.Connection, now: int) -> None:

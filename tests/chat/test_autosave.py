@@ -23,8 +23,10 @@ class Watched(Database):
     def __init__(self, path: Path) -> None:
         super().__init__(path, busy_timeout_ms=50)
         self.refused, self.written = anyio.Event(), anyio.Event()
+        self.asked = 0
 
     async def write(self, *arguments: Any, **options: Any) -> Any:
+        self.asked += 1
         try:
             done = await super().write(*arguments, **options)
         except DatabaseBusy:
@@ -77,3 +79,18 @@ async def test_a_stream_that_is_over_is_not_saved_again(tmp_path: Path, monkeypa
             tasks.cancel_scope.cancel()
     await database.aclose()
     assert [row["content"] for row in rows(path, "SELECT content FROM messages ORDER BY id")] == ["", "Once upon"]
+
+
+async def test_an_answer_that_is_over_before_it_is_due_takes_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "INTERVAL_S", 0)
+    database = Watched(tmp_path / "sqlite.db")
+    autosave = Autosave(database)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(autosave.run)
+        with autosave.keeping(1, lambda: "saved at its end") as touch:
+            touch()
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert database.asked == 0
