@@ -89,6 +89,7 @@ def running_fleet(python: Path, programs: Path, folder: Path) -> Iterator[Fleet]
             environ = {
                 "CONFIG_FILE_PATH": str(HERE / "fleet.yaml"),
                 "DATABASE_URL": database.url,
+                "PRISMA_AUTH_RECONNECT_TIMEOUT_SECONDS": "10",  # a busy machine starts the engine anew in more than 2
                 "PRISMA_QUERY_ENGINE_BINARY": str(programs / "query-engine.mjs"),
             }
             # not `litellm`, which calls Prisma's command line first: that downloads engines from outside the registries

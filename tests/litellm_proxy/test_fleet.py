@@ -251,7 +251,7 @@ async def test_a_used_up_rate_of_one_model_gives_way_to_another(fleet: Fleet, tm
 
 async def test_an_outage_of_the_proxys_database(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who was let in lately is let in; others are told that it is the proxy, not their key. Afterwards all is well."""
-    monkeypatch.setattr(runner, "FIRST_DELAY_S", 0.01)  # how long it waits between attempts is told elsewhere
+    monkeypatch.setattr(runner, "MAX_ATTEMPTS", 1)  # the proxy takes its time over each
     known, fresh = fleet.key(), fleet.key()
     async with talk(fleet.proxy, tmp_path / "known", known) as talking:
         assert "code" not in await talking.ask("gpt-4.1")
@@ -263,5 +263,5 @@ async def test_an_outage_of_the_proxys_database(fleet: Fleet, tmp_path: Path, mo
         assert (error["code"], error["retryable"]) == ("MODEL_UNAVAILABLE", True)
         assert "database is temporarily unreachable" in error["error"]
         assert "does not know" not in error["error"]
-        assert [attempt["name"] for attempt in error["attempts"]] == ["gpt-4.1"] * 3, "it is not the model's fault"
+        assert [attempt["name"] for attempt in error["attempts"]] == ["gpt-4.1"], "it is not the model's fault"
         assert "code" not in await talking.ask("gpt-4.1")
