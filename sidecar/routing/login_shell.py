@@ -63,9 +63,12 @@ class LoginShellEnvironment:
             self._loaded.set()
 
     async def _ask(self) -> Mapping[str, str]:
-        marker = f"__scalix_{secrets.token_hex(8)}__"
+        name = secrets.token_hex(8)
+        marker = f"__scalix_{name}__"
+        # In two pieces: some shells export the last argument of a command as ``_``, which ``env`` then prints.
+        say = f"printf '%s%s' __scalix_ {name}__"
         question = _Question(
-            [self._shell(), "-ilc", f"printf '%s' {marker}; env -0 || env; printf '%s' {marker}"],
+            [self._shell(), "-ilc", f"{say}; env -0 || env; {say}"],
             {**self._environ, **_QUIET},
             marker.encode(),
             self._limit_s,

@@ -58,6 +58,17 @@ async def test_a_child_that_keeps_the_pipe_open_holds_nothing_up(tmp_path: Path)
     assert environment.values()["KEY"] == "value"
 
 
+@posix
+@pytest.mark.anyio
+async def test_a_shell_that_tells_its_last_argument_cuts_nothing_off(tmp_path: Path) -> None:
+    # dash keeps ``_`` up to date where it is exported.
+    shell = fake_shell(tmp_path, 'export _=anything KEY=value\nexec /bin/sh -ic "$2"')
+    environment = await load(shell)
+    assert environment.values()["KEY"] == "value"
+    assert "PATH" in environment.values()
+    assert "PWD" in environment.values()
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("shell", ["/no/such/shell", "/", "bad\0name"])
 async def test_a_shell_that_cannot_be_started_is_no_error(shell: str) -> None:
