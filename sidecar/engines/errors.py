@@ -138,11 +138,13 @@ _NO_CREDITS: Final = re.compile(
     r"|ExceededBudget|Budget_?Exceeded|budget has been exceeded|crossed budget|billing_hard_limit"
     r"|billing_not_active"
     r"|credit balance is too low|insufficient (?:credits|balance|funds)|more credits|out of credits|payment required"
-    r"|used all available credits|monthly spending limit|reached your specified API usage limits",
+    r"|used all available credits|monthly spending limit|reached your specified API usage limits"
+    r"|doesn't have any credits",
     re.IGNORECASE,
 )
 _CONTEXT: Final = re.compile(
-    r"context[_ ]length|context[_ -]window|ContextWindowExceeded|available context size|maximum context"
+    r"context[_ ]length|context[_ -]window|ContextWindowExceeded|available context size"
+    r"|maximum (?:context|prompt length)"
     r"|prompt is too long|input is too long|exceeds? context limit|too many (?:input )?tokens|request_too_large"
     r"|string_above_max_length"
     r"|(?:input|prompt) tokens? (?:count )?(?:\([^)]{0,40}\) )?exceeds?|exceeds the maximum number of tokens"
@@ -163,20 +165,29 @@ _BAD_KEY: Final = re.compile(
     re.IGNORECASE,
 )
 _NO_MODEL: Final = re.compile(
-    r"model_not_found|invalid[_ ]model\b|not a valid model|no such model|unknown model"
+    r"model_not_found|invalid[_ ]model\b|not a valid model|no such model|unknown model|model identifier is invalid"
     r"|model [^.\n]{0,120}(?:does not exist|not found|is not available|is not supported)|unsupported model",
     re.IGNORECASE,
 )
+_NOT_SERVED: Final = re.compile(
+    r"user location is not supported|not available in your country|organization has been disabled", re.IGNORECASE
+)
+"""Nothing is wrong with the request: Google and Anthropic answer whoever they do not serve with status 400."""
 _UNMISTAKABLE: Final[tuple[tuple[re.Pattern[str], tuple[int | None, ...], ErrorCode], ...]] = (
     (_NO_CREDITS, (None, 400, 401, 402, 403, 422, 429, 500), ErrorCode.INSUFFICIENT_CREDITS),
     (_CONTEXT, (None, 400, 404, 413, 422, 500), ErrorCode.CONTEXT_LENGTH_EXCEEDED),
     (_FILTERED, (None, 400, 403, 422, 498, 500), ErrorCode.CONTENT_FILTERED),
     (_BAD_KEY, (None, 400, 422), ErrorCode.AUTHENTICATION_FAILED),
+    (_NOT_SERVED, (None, 400), ErrorCode.PERMISSION_DENIED),
     (_NO_MODEL, (None, 400, 422), ErrorCode.MODEL_UNAVAILABLE),
 )
 """Sentences, the statuses they are believed with, and what they mean; the first one counts. None is repeated."""
 
-_NO_FREE_TIER: Final = "doesn't have a free quota tier"
+_NOT_SOON: Final = re.compile(
+    r"doesn't have a free quota tier|Request too large for|PerDay|per-day|calls / month|requires more system memory"
+)
+"""What a minute does not change: a free tier that is not there, a request larger than a minute's tokens, a day's or
+month's quota (Google, OpenRouter, Cohere), a machine that is too small for the model (Ollama)."""
 
 
 def classify(status: int | None, words: str) -> tuple[ErrorCode, bool]:
@@ -194,7 +205,7 @@ def classify(status: int | None, words: str) -> tuple[ErrorCode, bool]:
     if code is None:  # 2xx: an answer that is none, such as a sign-in page
         code = ErrorCode.MODEL_UNAVAILABLE if status >= 500 or status < 300 else ErrorCode.BAD_REQUEST
     retryable = status in (408, 409, 425, 429) or (status >= 500 and status not in _NOT_WORTH_REPEATING)
-    return code, retryable and _NO_FREE_TIER not in words
+    return code, retryable and _NOT_SOON.search(words) is None
 
 
 def _status_of_words(failure: VendorFailure) -> int | None:
@@ -209,7 +220,8 @@ def _status_of_words(failure: VendorFailure) -> int | None:
 def _build(status: int | None, failure: VendorFailure, *, retry_after_ms: int | None) -> ProviderError:
     code, retryable = classify(status, failure.words())
     said = proxy_words.sentence(status, code, failure)
-    if failure.is_page and (hint := _HINTS.get(status or 0)):
+    mute = failure.is_page or (status == 401 and _JUST_REFUSED.fullmatch(said))
+    if mute and (hint := _HINTS.get(status or 0)):
         said = f"{said.rstrip('.')}. {hint}"
     message = redact(said.strip(), limit=MESSAGE_LIMIT) or _sentence_of_status(status)
     details = redact(failure.body.strip(), limit=DETAILS_LIMIT) or None
@@ -235,6 +247,9 @@ _HINTS: Final = {
     429: "Wait a moment, or choose another model.",
 }
 """What to do where the vendor only gave a status; Perplexity refuses keys with a web page."""
+
+_JUST_REFUSED: Final = re.compile(r"(?:unauthorized|user not found|access denied|forbidden)\.?", re.IGNORECASE)
+"""All that Mistral, OpenRouter and many gateways say of a key."""
 
 
 def _sentence_of_status(status: int | None) -> str:

@@ -38,8 +38,8 @@ _FIRST_PIECE: Final = 1024
 _ERROR_BODY_S: Final = 5.0
 """Seconds the body of a failed answer may take."""
 
-_SAYS_WHAT: Final = re.compile("model|deployment|base URL", re.IGNORECASE)
-"""A sentence with one of these tells what was not found."""
+_SAYS_WHAT: Final = re.compile("model|deployment|base URL|No endpoints found", re.IGNORECASE)
+"""A sentence with one of these tells what was not found; the last is OpenRouter's."""
 
 _NOT_CONTENT: Final = frozenset({ResponseStarted, Usage, ProxyMetadata})
 """Events that do not show that the model is at work: they do not move the time-outs."""

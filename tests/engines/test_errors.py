@@ -181,7 +181,7 @@ VENDORS: list[tuple[str, int, Any, str, Code]] = [
         Code.CONTEXT_LENGTH_EXCEEDED,
     ),
     ("Cohere", 401, {"message": "invalid api token"}, "invalid api token", Code.AUTHENTICATION_FAILED),
-    ("Mistral", 401, {"detail": "Unauthorized"}, "Unauthorized", Code.AUTHENTICATION_FAILED),
+    ("Mistral", 401, {"message": "Invalid API key"}, "Invalid API key", Code.AUTHENTICATION_FAILED),
     (
         "Mistral field",
         422,
@@ -380,9 +380,76 @@ def test_what_a_proxy_says_of_keys_is_told_with_what_to_do(
     assert (error.message, error.code, error.retryable) == (message, code, status == 503)
 
 
-def test_a_model_without_a_free_tier_is_not_asked_again() -> None:
-    message = "Gemini 2.5 Pro Preview doesn't have a free quota tier."
-    assert not refused(429, {"error": {"code": 429, "message": message}}).retryable
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (429, {"error": {"code": 429, "message": "Gemini 2.5 Pro Preview doesn't have a free quota tier."}}),
+        (
+            429,
+            {
+                "error": {
+                    "message": "Request too large for gpt-5 in organization o on tokens per min (TPM): "
+                    "Limit 30000, Requested 45000.",
+                    "code": "rate_limit_exceeded",
+                }
+            },
+        ),
+        (
+            429,
+            {
+                "error": {
+                    "code": 429,
+                    "message": "You exceeded your current quota.",
+                    "details": [{"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}],
+                }
+            },
+        ),
+        (429, {"error": {"message": "Rate limit exceeded: free-models-per-day", "code": 429}}),
+        (429, {"message": "You are using a Trial key, which is limited to 1000 API calls / month."}),
+        (500, {"error": {"message": "model requires more system memory (8 GiB) than is available (5 GiB)"}}),
+    ],
+)
+def test_what_a_minute_does_not_change_is_not_asked_again(status: int, body: Any) -> None:
+    error = refused(status, body)
+    assert not error.retryable
+    assert error.code is (Code.RATE_LIMIT_EXCEEDED if status == 429 else Code.MODEL_UNAVAILABLE)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "User location is not supported for the API use.",
+        "Gemini API free tier is not available in your country. Please enable billing on your project.",
+        "This organization has been disabled.",
+    ],
+)
+def test_whoever_a_vendor_does_not_serve_is_told_so_whatever_the_status(sentence: str) -> None:
+    """Not BAD_REQUEST, after which ``auto`` would ask nobody else: another vendor may answer the same request."""
+    error = refused(400, {"error": {"message": sentence, "status": "FAILED_PRECONDITION"}})
+    assert (error.code, error.retryable, error.message) == (Code.PERMISSION_DENIED, False, sentence)
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence", "code"),
+    [
+        (403, "Your newly created team doesn't have any credits yet.", Code.INSUFFICIENT_CREDITS),
+        (
+            400,
+            "This model's maximum prompt length is 131072 but the request contains 150000 tokens.",
+            Code.CONTEXT_LENGTH_EXCEEDED,
+        ),
+        (400, "The provided model identifier is invalid.", Code.MODEL_UNAVAILABLE),
+    ],
+)
+def test_the_words_of_xai_and_bedrock(status: int, sentence: str, code: Code) -> None:
+    assert refused(status, {"code": "some words", "error": sentence}).code is code
+
+
+@pytest.mark.parametrize("said", ["Unauthorized", "User not found."])
+def test_a_refusal_that_does_not_speak_of_the_key_says_what_to_do(said: str) -> None:
+    """Mistral's and OpenRouter's."""
+    assert refused(401, {"message": said}).message == f"{said.rstrip('.')}. Check the API key in the settings."
+    assert refused(401, {"message": "invalid api token"}).message == "invalid api token"
 
 
 @pytest.mark.parametrize("page", ["<html><title>401 Authorization Required</title></html>", ""])

@@ -96,9 +96,12 @@ async def test_a_place_where_nothing_is_is_named(engine: Engine, provider: Scrip
     assert "hidden-in-the-query" not in error.message
 
 
-async def test_a_model_that_is_missing_is_the_vendors_sentence(engine: Engine, provider: ScriptedProvider) -> None:
-    provider.answer(PATH, Answer.json({"error": {"message": "The model 'x' does not exist"}}, status=404))
-    assert (await failure(engine, provider.base_url + "/v1")).message == "The model 'x' does not exist"
+@pytest.mark.parametrize("sentence", ["The model 'x' does not exist", "No endpoints found that support image input"])
+async def test_a_model_that_is_missing_is_the_vendors_sentence(
+    engine: Engine, provider: ScriptedProvider, sentence: str
+) -> None:
+    provider.answer(PATH, Answer.json({"error": {"message": sentence}}, status=404))
+    assert (await failure(engine, provider.base_url + "/v1")).message == sentence
 
 
 async def test_a_server_that_does_not_speak_http(engine: Engine, provider: ScriptedProvider) -> None:
