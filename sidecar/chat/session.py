@@ -180,7 +180,6 @@ class ChatSession:
                 except Exception:  # the stream's own boundary: a bug is logged, and the host gets its last word
                     log.exception("the stream failed", stream_id=self._stream_id)
                     failure = SidecarError(OUR_MISTAKE)
-            tasks.cancel_scope.cancel()
         return failure
 
     def _saved_text(self) -> str:
