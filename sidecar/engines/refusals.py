@@ -21,6 +21,9 @@ from sidecar.errors import ProviderError
 SYSTEM: Final = "system"
 """Stands for the system role; what was said in it is then said by the user."""
 
+NEIGHBOURS: Final = "neighbours"
+"""Stands for two messages of one side in a row, as a failed answer leaves them; they are then sent as one."""
+
 MAX_REFUSALS: Final = 4
 """Of one call. Servers name one member at a time."""
 
@@ -31,7 +34,7 @@ _TEMPERATURE: Final = re.compile(r"\btemperature\b", re.IGNORECASE)
 _TOP_P: Final = re.compile(r"\btop_?p\b", re.IGNORECASE)
 _TOP_K: Final = re.compile(r"\btop_?k\b", re.IGNORECASE)
 _THINKING: Final = re.compile(r"\bthinking", re.IGNORECASE)
-_EFFORT: Final = re.compile(r"\breasoning[._ ]effort\b", re.IGNORECASE)
+_EFFORT: Final = re.compile(r"\breasoning[._ ]?effort\b", re.IGNORECASE)
 
 _NAMES: Final[dict[Dialect, dict[str, re.Pattern[str]]]] = {
     "openai-chat": {
@@ -82,16 +85,39 @@ _NO_SYSTEM: Final = re.compile(
     r"|(?:does not|doesn't) support (?:the )?system (?:role|messages?|prompts?|instructions?)",
     re.IGNORECASE,
 )
+_NO_NEIGHBOURS: Final = re.compile(r"(?:should|must) alternate", re.IGNORECASE)
+"""Perplexity's servers, and the chat templates of Gemma, Mistral and Llama 2 on anybody's."""
+
+_LIMITS: Final[dict[Dialect, frozenset[str]]] = {
+    "openai-chat": frozenset({"max_tokens", "max_completion_tokens"}),
+    "openai-responses": frozenset({"max_output_tokens"}),
+    "anthropic": frozenset({"max_tokens"}),
+    "cohere": frozenset({"max_tokens"}),
+}
+_LIMIT_ALONE: Final = re.compile(r"max_(?:completion_)?tokens`? must be less than or equal to")
+"""Groq's sentence speaks of the context window as well."""
+_ROOM: Final = (
+    re.compile(r"exceed context limit: (?P<prompt>\d+) \+ \d+ > (?P<window>\d+)"),  # Anthropic
+    re.compile(r"maximum context length is (?P<window>\d+) tokens.{1,80}?has (?P<prompt>\d+) input tokens"),  # vLLM
+    re.compile(  # OpenAI, DeepSeek and OpenRouter
+        r"maximum context length is (?P<window>\d+) tokens.{1,80}?\((?P<prompt>\d+) (?:in the messages|of text input)"
+    ),
+    re.compile(r"must be <= (?P<window>\d+)\. Given: (?P<prompt>\d+) `inputs` tokens"),  # Together
+)
+"""Prompt and answer's limit together outgrow the window."""
 _PARAM: Final = re.compile(r'"param"\s*:\s*"([\w.]{1,60})"')
 
 
 def refused_members(error: ProviderError, dialect: Dialect) -> frozenset[str]:
     """The members of a request that its refusal names: paths with dots, or ``SYSTEM``. Empty when it is about
     something else."""
-    if error.status not in (400, 422) or error.code is not ErrorCode.BAD_REQUEST or dialect not in _NAMES:
+    about_members = error.code is ErrorCode.BAD_REQUEST or _LIMIT_ALONE.search(error.message)
+    if error.status not in (400, 422) or not about_members or dialect not in _NAMES:
         return frozenset()
     if _NO_SYSTEM.search(error.message):
         return frozenset({SYSTEM})
+    if _NO_NEIGHBOURS.search(error.message):
+        return frozenset({NEIGHBOURS})
     named = _PARAM.search(error.details or "")
     sentence = f"{error.message} '{named[1]}'" if named else error.message
     found = {path for path, name in _NAMES[dialect].items() if name.search(sentence)}
@@ -100,6 +126,12 @@ def refused_members(error: ProviderError, dialect: Dialect) -> frozenset[str]:
         too_large = _TOO_LARGE.search(sentence) and "nsupported" not in sentence
         found |= {"max_tokens", "max_completion_tokens"} if too_large else {limit[0]}
     return frozenset(found)
+
+
+def leaves_room(sentence: str) -> bool:
+    """Whether a prompt was refused only because of how long its answer may be: the prompt alone fits."""
+    found = next((match for pattern in _ROOM if (match := pattern.search(sentence))), None)
+    return found is not None and int(found["prompt"]) < int(found["window"])
 
 
 class Refusals:
@@ -114,7 +146,11 @@ class Refusals:
 
     def learn(self, call: ModelCall, error: ProviderError) -> ModelCall | None:
         """``call`` without what ``error`` names as well; None when it names nothing that could still go."""
-        refused = refused_members(error, call.target.dialect) - call.without
+        dialect = call.target.dialect
+        if leaves_room(error.message):  # true of this prompt, not of the model: not remembered
+            limits = _LIMITS.get(dialect, frozenset()) - call.without
+            return left_out(call, limits) if limits else None
+        refused = refused_members(error, dialect) - call.without
         if not refused:
             return None
         key = _key(call.target)
@@ -133,6 +169,8 @@ def left_out(call: ModelCall, members: frozenset[str] | None) -> ModelCall:
     messages = call.messages
     if SYSTEM in members and SYSTEM not in call.without:
         messages = said_by_the_user(messages)
+    if NEIGHBOURS in members and NEIGHBOURS not in call.without:
+        messages = taking_turns(messages)
     return msgspec.structs.replace(call, messages=messages, without=call.without | members)
 
 
@@ -145,6 +183,17 @@ def said_by_the_user(messages: tuple[Message, ...]) -> tuple[Message, ...]:
         return (Message("user", system), *rest) if system else tuple(rest)
     rest[first] = Message("user", (*system, *rest[first].parts))
     return tuple(rest)
+
+
+def taking_turns(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Neighbours of the same side as one message. Tool results stay apart."""
+    merged: list[Message] = []
+    for message in messages:
+        if merged and merged[-1].role == message.role in ("user", "assistant"):
+            merged[-1] = Message(message.role, (*merged[-1].parts, *message.parts))
+        else:
+            merged.append(message)
+    return tuple(merged)
 
 
 def without(body: dict[str, Any], members: frozenset[str]) -> dict[str, Any]:

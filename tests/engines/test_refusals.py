@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sidecar.engines.base import Target
+from protocol.errors import ErrorCode
+from sidecar.engines.base import Message, Target
 from sidecar.engines.select import Engines
 from sidecar.errors import ProviderError
 from tests.engines import vendors
@@ -68,6 +69,12 @@ REFUSALS: list[tuple[str, str, int, Any, str]] = [
     (
         "reasoning_effort", "openai-chat", 400,
         openai("Unrecognized request argument supplied: reasoning_effort"),
+        "reasoning_effort",
+    ),
+    (
+        "reasoningEffort, xAI", "openai-chat", 400,
+        {"code": "Client specified an invalid argument",
+         "error": "Model m does not support parameter reasoningEffort."},
         "reasoning_effort",
     ),
     (
@@ -188,6 +195,93 @@ async def test_a_model_without_a_system_role_is_told_by_the_user(
         assert body["contents"] == [{"role": "user", "parts": [{"text": "Be brief."}, {"text": "Hi"}]}]
     else:
         assert body["messages"] == [{"role": "user", "content": "Be brief.\nHi"}]
+
+
+async def test_a_limit_that_groq_finds_too_large(engines: Engines, provider: ScriptedProvider) -> None:
+    words = (
+        "`max_tokens` must be less than or equal to `50`, the maximum value for `max_tokens` is less than the "
+        "`context_window` for this model"
+    )
+    provider.answer(PATHS["openai-chat"], Answer.json(openai(words), status=400), Answer.stream(STREAMS["openai-chat"]))
+    assert text_of(await collect(engines, call(to(provider)))) == "Hello"
+    assert not {"max_tokens", "max_completion_tokens"} & provider.last().json.keys()
+
+
+TOO_LONG_AN_ANSWER = [
+    (
+        "anthropic",
+        "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease input length or "
+        "`max_tokens` and try again",
+    ),
+    (
+        "openai-chat",
+        "'max_tokens' or 'max_completion_tokens' is too large: 32000. This model's maximum context length is 32768 "
+        "tokens and your request has 20000 input tokens (32000 > 32768 - 20000).",
+    ),
+    (
+        "openai-chat",
+        "This model's maximum context length is 128000 tokens. However, you requested 130000 tokens (100000 in the "
+        "messages, 30000 in the completion). Please reduce the length of the messages or completion.",
+    ),
+    (
+        "openai-chat",
+        "This endpoint's maximum context length is 128000 tokens. However, you requested about 150000 tokens (118000 "
+        "of text input, 32000 in the output). Please reduce the length of either one.",
+    ),
+    (
+        "openai-chat",
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 131073. Given: 110000 `inputs` tokens "
+        "and 32000 `max_new_tokens`",
+    ),
+]
+
+
+@pytest.mark.parametrize(("dialect", "sentence"), TOO_LONG_AN_ANSWER)
+async def test_a_prompt_that_fits_without_so_long_an_answer_is_answered(
+    engines: Engines, provider: ScriptedProvider, dialect: str, sentence: str
+) -> None:
+    """True of this prompt: the next one is asked with the whole limit again."""
+    refusal = Answer.json(openai(sentence), status=400)
+    provider.answer(PATHS[dialect], refusal, Answer.stream(STREAMS[dialect]))
+    asked = call(to(provider, dialect, max_output_tokens=32_000, reasoning="none"))
+    for _ in range(2):
+        assert text_of(await collect(engines, asked)) == "Hello"
+    least = 4096 if dialect == "anthropic" else None
+    assert [request.json.get("max_tokens") for request in provider.requests] == [32_000, least, 32_000]
+
+
+async def test_a_prompt_that_does_not_fit_alone_is_told_at_once(engines: Engines, provider: ScriptedProvider) -> None:
+    sentence = TOO_LONG_AN_ANSWER[2][1].replace("100000", "128001")
+    provider.answer(PATHS["openai-chat"], Answer.json(openai(sentence), status=400))
+    with pytest.raises(ProviderError) as caught:
+        await collect(engines, call(to(provider)))
+    assert caught.value.code is ErrorCode.CONTEXT_LENGTH_EXCEEDED
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "After the (optional) system message(s), user or tool message(s) should alternate with assistant message(s).",
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+    ],
+)
+async def test_two_questions_in_a_row_are_one_where_turns_must_alternate(
+    engines: Engines, provider: ScriptedProvider, sentence: str
+) -> None:
+    """As a chat has them after an answer that failed."""
+    provider.answer(
+        PATHS["openai-chat"], Answer.json(openai(sentence), status=400), Answer.stream(STREAMS["openai-chat"])
+    )
+    prompt = (Message.of("system", "Be brief."), Message.of("user", "One?"), Message.of("user", "Two?"))
+    asked = call(to(provider), messages=prompt)
+    for _ in range(2):
+        assert text_of(await collect(engines, asked)) == "Hello"
+    told = [
+        [(message["role"], message["content"]) for message in request.json["messages"]] for request in provider.requests
+    ]
+    one = [("system", "Be brief."), ("user", "One?\nTwo?")]
+    assert told == [[("system", "Be brief."), ("user", "One?"), ("user", "Two?")], one, one]
 
 
 async def test_every_refusal_of_one_model_is_its_own(engines: Engines, provider: ScriptedProvider) -> None:
