@@ -39,7 +39,7 @@ _BY_NAME: Final[tuple[tuple[re.Pattern[str], ModelFacts], ...]] = (
     (re.compile(r"gpt-4\.1|gpt-4o|chatgpt-4o"), PLAIN_VISION),
     (re.compile(r"claude-3[.-]7|claude-[a-z]+-[4-9]|claude-[4-9]"), THINKING_BUDGET),
     (re.compile(r"claude-3"), PLAIN_VISION),
-    (re.compile(r"gemini-(2\.5|[3-9])"), THINKING_BUDGET),
+    (re.compile(r"gemini-(2\.5|[3-9])|gemini-(flash|flash-lite|pro)-latest"), THINKING_BUDGET),
     (re.compile(r"gemini-"), PLAIN_VISION),
     (re.compile(r"gpt-oss|grok-3-mini"), OPEN_REASONING),
     (re.compile(r"command-a-reasoning"), OPEN_THINKING),

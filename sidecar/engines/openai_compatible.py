@@ -125,12 +125,14 @@ def request_body(call: ModelCall) -> dict[str, Any]:
 
 def _thinking(call: ModelCall) -> dict[str, Any]:
     """How much the user wants a model to think, where it can: an effort word, which servers translate for models that
-    take a budget. OpenRouter takes the budget itself; xAI knows two words."""
+    take a budget. OpenRouter has one object for either; xAI knows two words."""
     target, level = call.target, call.thinking
     if level is None or target.reasoning == "none":
         return {}
-    if target.reasoning == "budget" and target.provider == "openrouter":
+    if target.provider == "openrouter" and target.reasoning == "budget":
         return {"reasoning": {"max_tokens": OPENROUTER_TOKENS[level]}}
+    if target.provider == "openrouter" and target.route == "direct":
+        return {"reasoning": {"effort": level}}
     if target.provider == "grok" and level == "medium":
         level = "high"
     return {"reasoning_effort": level}

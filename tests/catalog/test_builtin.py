@@ -135,7 +135,14 @@ def test_chat_variants_of_gpt_5_do_not_reason(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["claude-3-7-sonnet-latest", "anthropic/claude-3.7-sonnet", "claude-opus-4-1", "gemini-2.5-flash-lite"]
+    "name",
+    [
+        "claude-3-7-sonnet-latest",
+        "anthropic/claude-3.7-sonnet",
+        "claude-opus-4-1",
+        "gemini-2.5-flash-lite",
+        "gemini-pro-latest",
+    ],
 )
 def test_claude_and_gemini_think_by_budget(name: str) -> None:
     assert infer_facts(name).reasoning == "budget"

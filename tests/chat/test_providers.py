@@ -129,7 +129,7 @@ async def test_the_request_goes_where_the_vendor_wants_it(
         ("google", "gemini-2.5-flash", "generationConfig",
          {"maxOutputTokens": 65535, "temperature": 0,
           "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 1000}}),
-        ("openrouter", "openai/gpt-5", "reasoning_effort", "low"),
+        ("openrouter", "openai/gpt-5", "reasoning", {"effort": "low"}),
         ("openrouter", "anthropic/claude-3.7-sonnet", "reasoning", {"max_tokens": 1024}),
         ("openrouter", "google/gemini-2.5-pro", "reasoning", {"max_tokens": 1024}),
         ("azure", "gpt-5", "reasoning_effort", "low"),

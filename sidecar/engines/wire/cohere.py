@@ -29,6 +29,7 @@ _REASONS: dict[str, FinishReason] = {
     "MAX_TOKENS": "length",
     "TOOL_CALL": "tool-calls",
     "ERROR": "error",
+    "TIMEOUT": "error",
     "ERROR_TOXIC": "content-filter",
     "ERROR_LIMIT": "length",
 }

@@ -71,6 +71,7 @@ class _Choice(msgspec.Struct, gc=False):
     message: _Delta | list[Any] | None = None
     finish_reason: str | None = None
     error: Any = None
+    usage: Any = None
 
 
 class _Chunk(msgspec.Struct, gc=False):
@@ -83,6 +84,7 @@ class _Chunk(msgspec.Struct, gc=False):
     errors: Any = None
     message: Any = None
     citations: Any = None
+    search_results: Any = None
     x_groq: Any = None
     upgrade_prompt: Any = None
     analytics: Any = None
@@ -108,6 +110,7 @@ class _PlainChoice(msgspec.Struct, gc=False):
     delta: _PlainDelta
     finish_reason: None = None
     error: None = None
+    usage: None = None
 
 
 class _PlainChunk(msgspec.Struct, gc=False):
@@ -117,6 +120,7 @@ class _PlainChunk(msgspec.Struct, gc=False):
     detail: None = None
     message: None = None
     citations: None = None
+    search_results: None = None
     x_groq: None = None
     upgrade_prompt: None = None
     analytics: None = None
@@ -156,8 +160,10 @@ class OpenAIChatDecoder(WireDecoder):
                 self._calls.complete(out)
                 self._finished(_REASONS.get(choice.finish_reason, "other"), choice.finish_reason, out)
             failure = failure or choice.error
+            if choice.usage is not None and (counted := _usage(member(choice.usage))):  # Moonshot
+                out.append(counted)
         # Everything below is rare: the ends and the edges of a stream.
-        if chunk.usage is not None or chunk.x_groq is not None or chunk.citations:
+        if chunk.usage is not None or chunk.x_groq is not None or chunk.citations or chunk.search_results:
             failure = self._extras(chunk, out) or failure
         self._proxy_members(chunk, out)
         if failure or not choices:
@@ -239,7 +245,10 @@ class OpenAIChatDecoder(WireDecoder):
         _images([part for part in parts if _kind(part) == "image_url"], out)
 
     def _extras(self, chunk: _Chunk, out: list[Event]) -> Any:
-        """Usage and citations. Returns an error found on the way, if any."""
+        """Usage and citations: Perplexity's ``search_results`` have titles, ``citations`` repeats their addresses.
+        Returns an error found on the way, if any."""
+        for result in items(chunk.search_results):
+            self._cite(member(result).get("url"), member(result).get("title"), out)
         for url in items(chunk.citations):
             self._cite(url, None, out)
         groq = member(chunk.x_groq)

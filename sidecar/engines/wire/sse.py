@@ -3,9 +3,9 @@
 Follows the event stream rules of the WHATWG HTML standard, section 9.2.6, as far as they matter to a client that
 reads one answer: lines end in LF, CRLF or CR; a line that starts with a colon is a comment (vendors' keep-alives);
 several ``data`` lines are joined by LF; one space after the field's colon is dropped; a byte order mark may come
-first. Two departures, both so that nothing a server said is lost: ``finish`` delivers an event whose blank line never
-came, and a line that begins with ``{"error"`` counts as data, since servers that fail in mid-stream write their error
-without framing it.
+first. Three departures, all so that nothing a server said is lost: ``finish`` delivers an event whose blank line never
+came, a line that begins with ``{"error"`` counts as data, since servers that fail in mid-stream write their error
+without framing it, and so does an ``error`` field, in which older llama.cpp servers tell theirs.
 """
 
 from __future__ import annotations
@@ -169,6 +169,9 @@ def _parse_lines(block: bytes, events: list[SseEvent]) -> None:
             name = (line[7:] if line.startswith(b"event: ") else line[6:]) or None
         elif line.startswith(b'{"error"'):
             data.append(line)
+        elif line.startswith(b"error: {"):
+            name = b"error"
+            data.append(line[7:])
     if data:
         joined = data[0] if len(data) == 1 else b"\n".join(data)
         if joined.strip():

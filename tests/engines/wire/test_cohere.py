@@ -35,6 +35,7 @@ def tool(kind: str, index: int, **fields: Any) -> dict[str, Any]:
         ("MAX_TOKENS", "length"),
         ("TOOL_CALL", "tool-calls"),
         ("ERROR", "error"),
+        ("TIMEOUT", "error"),
         ("ERROR_TOXIC", "content-filter"),
         ("BRAND_NEW", "other"),
     ],

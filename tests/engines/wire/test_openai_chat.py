@@ -390,6 +390,19 @@ def test_groqs_own_usage() -> None:
     assert reading.usage == Usage(3, 2, total_tokens=5)
 
 
+def test_moonshots_usage_within_the_choice() -> None:
+    last = chunk({}, "stop")
+    last["choices"][0]["usage"] = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    assert chat(chunk({"content": "a"}), last, DONE).usage == Usage(3, 2, total_tokens=5)
+
+
+def test_perplexitys_search_results_become_sources_with_their_titles() -> None:
+    found = {"search_results": [{"title": "Ponds", "url": "https://ponds.example/1", "date": "2026-01-31"}]}
+    cited = {**found, "citations": ["https://ponds.example/1"]}
+    reading = chat(chunk({"content": "a"}, **found), chunk({"content": "b"}, "stop", **cited), DONE)
+    assert reading.sources == [Source("1", "https://ponds.example/1", "Ponds")]
+
+
 def test_citations_become_sources_once() -> None:
     cited = {"citations": ["https://ponds.example/1", "https://ponds.example/2"]}
     reading = chat(chunk({"content": "a"}, **cited), chunk({"content": "b"}, "stop", **cited), DONE)
@@ -470,6 +483,15 @@ def test_an_error_beside_choices_comes_after_their_text() -> None:
 
 def test_an_event_named_error() -> None:
     reading = read("openai-chat", b'event: error\ndata: {"message": "Gone", "code": 500}\n\n')
+    assert reading.error is not None
+    assert (reading.error.message, reading.error.status) == ("Gone", 500)
+
+
+def test_an_error_in_a_field_of_that_name() -> None:
+    """llama.cpp's, before it wrote errors as data."""
+    stream = data(chunk({"content": "Half"})) + b'error: {"code":500,"message":"Gone","type":"server_error"}\n\n'
+    reading = read("openai-chat", stream)
+    assert reading.text == "Half"
     assert reading.error is not None
     assert (reading.error.message, reading.error.status) == ("Gone", 500)
 

@@ -36,6 +36,8 @@ def frame(*pieces: bytes) -> list[tuple[bytes | None, bytes]]:
         (b"\xef\xbb\xbfdata: a\n\n", [(None, b"a")]),
         (b"data: a\n\ndata: last", [(None, b"a"), (None, b"last")]),
         (b"database: no\n\ndata: a\n\n", [(None, b"a")]),
+        (b'data: a\n\nerror: {"code":500}\n\n', [(None, b"a"), (b"error", b'{"code":500}')]),
+        (b"error: none\n\ndata: a\n\n", [(None, b"a")]),
         ("data: 世\n\n".encode(), [(None, "世".encode())]),
         (b"", []),
     ],
