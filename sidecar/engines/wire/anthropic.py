@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -27,6 +27,8 @@ from sidecar.engines.wire.decoder import UNREADABLE, WireDecoder
 from sidecar.engines.wire.failures import stream_error
 from sidecar.engines.wire.lenient import count, first_count, items, member, total_of
 from sidecar.engines.wire.tool_calls import PendingCall, json_text, whole_call
+
+Said = TypeVar("Said")
 
 _REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -91,8 +93,8 @@ class _StreamEvent(msgspec.Struct, gc=False):
     detail: Any = None
 
 
-class _PlainDelta(msgspec.Struct, gc=False):
-    text: str
+class _PlainText(msgspec.Struct, gc=False):
+    said: str = msgspec.field(name="text")
     thinking: None = None
     partial_json: None = None
     signature: None = None
@@ -100,10 +102,19 @@ class _PlainDelta(msgspec.Struct, gc=False):
     content: None = None
 
 
-class _PlainEvent(msgspec.Struct, gc=False):
+class _PlainThought(msgspec.Struct, gc=False):
+    said: str = msgspec.field(name="thinking")
+    text: None = None
+    partial_json: None = None
+    signature: None = None
+    citation: None = None
+    content: None = None
+
+
+class _PlainEvent(msgspec.Struct, Generic[Said], gc=False):
     type: Literal["content_block_delta"]
     index: int
-    delta: _PlainDelta
+    delta: Said
 
 
 _decode = msgspec.json.Decoder(_StreamEvent).decode
@@ -119,7 +130,10 @@ class AnthropicDecoder(WireDecoder):
     )
 
     plain_heads = (b"event: content_block_delta\ndata: ",)
-    plain_values: ClassVar[msgspec.json.Decoder[list[Any]] | None] = msgspec.json.Decoder(list[_PlainEvent])
+    plain_values: ClassVar[tuple[msgspec.json.Decoder[list[Any]], ...]] = (
+        msgspec.json.Decoder(list[_PlainEvent[_PlainText]]),
+        msgspec.json.Decoder(list[_PlainEvent[_PlainThought]]),
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,10 +164,11 @@ class AnthropicDecoder(WireDecoder):
         else:
             self._outer(kind, name, event, data, out)
 
-    def _plain(self, values: list[_PlainEvent], out: list[Event]) -> None:
+    def _plain(self, values: list[_PlainEvent[_PlainText] | _PlainEvent[_PlainThought]], out: list[Event]) -> None:
+        kind = TextDelta if isinstance(values[0].delta, _PlainText) else ReasoningDelta
         for index, pieces in groupby(values, key=attrgetter("index")):
-            if text := "".join([piece.delta.text for piece in pieces]):
-                out.append(TextDelta(text, str(index)))
+            if said := "".join([piece.delta.said for piece in pieces]):
+                out.append(kind(said, str(index)))
 
     def _outer(self, kind: str | None, name: bytes | None, event: _StreamEvent, data: bytes, out: list[Event]) -> None:
         if kind == "message_start":

@@ -59,8 +59,8 @@ class WireDecoder:
     plain_heads: ClassVar[tuple[bytes, ...]] = (b"data: ",)
     """What may stand before the JSON of an event that may be plain."""
 
-    plain_values: ClassVar[msgspec.json.Decoder[list[Any]] | None] = None
-    """Decodes an array of events with text and nothing else; refuses any other (``UNREADABLE``)."""
+    plain_values: ClassVar[tuple[msgspec.json.Decoder[list[Any]], ...]] = ()
+    """Each decodes an array of events with one kind of text and nothing else; refuses any other (``UNREADABLE``)."""
 
     def __init__(self) -> None:
         self._framer = SseFramer()
@@ -123,7 +123,7 @@ class WireDecoder:
         raise NotImplementedError
 
     def _plain(self, values: list[Any], out: list[Event]) -> None:
-        """Take what ``plain_values`` gave."""
+        """Take what one of ``plain_values`` gave: at least one value."""
         raise NotImplementedError
 
     def _close(self, out: list[Event]) -> None:
@@ -146,21 +146,21 @@ class WireDecoder:
 
     def _read_run(self, data: bytes, out: list[Event]) -> bytes:
         """Read the plain events that ``data`` completes, if that is what they are. Gives back what is left."""
-        decoder = self.plain_values
-        if decoder is None or not self._started or self._held is not None:
+        if not self.plain_values or not self._started or self._held is not None:
             return data
         run = self._framer.run(data, self.plain_heads)
         if run is None:
             return data
-        try:
-            values = decoder.decode(run.array)
-        except UNREADABLE:
-            return data
-        if len(values) != run.count:  # an event that is two values, or two that are one
-            return data
-        self._framer.skip()
-        self._plain(values, out)
-        return run.rest
+        for decoder in self.plain_values:
+            try:
+                values = decoder.decode(run.array)
+            except UNREADABLE:
+                continue
+            if len(values) == run.count:  # else an event is two values, or two are one
+                self._framer.skip()
+                self._plain(values, out)
+                return run.rest
+        return data
 
     def _read_all(self, events: list[SseEvent], out: list[Event]) -> None:
         for event in events:

@@ -6,7 +6,9 @@ no candidate). Gemini says ``STOP`` also when it calls functions; the reason is 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from itertools import groupby
+from operator import attrgetter
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
@@ -25,6 +27,8 @@ from sidecar.engines.wire.failures import stream_error
 from sidecar.engines.wire.google_arguments import PartialArguments
 from sidecar.engines.wire.lenient import count, items, member, total_of
 from sidecar.engines.wire.tool_calls import PendingCall, json_text, whole_call
+
+Part = TypeVar("Part")
 
 _REASONS: dict[str, FinishReason] = {
     "STOP": "stop",
@@ -88,18 +92,28 @@ class _PlainPart(msgspec.Struct, gc=False, rename="camel"):
     tool_call: None = None
 
 
-class _PlainContent(msgspec.Struct, gc=False):
-    parts: list[_PlainPart]
+class _PlainThought(msgspec.Struct, gc=False, rename="camel"):
+    text: str
+    thought: bool
+    thought_signature: None = None
+    function_call: None = None
+    inline_data: None = None
+    executable_code: None = None
+    tool_call: None = None
 
 
-class _PlainCandidate(msgspec.Struct, gc=False, rename="camel"):
-    content: _PlainContent
+class _PlainContent(msgspec.Struct, Generic[Part], gc=False):
+    parts: list[Part]
+
+
+class _PlainCandidate(msgspec.Struct, Generic[Part], gc=False, rename="camel"):
+    content: _PlainContent[Part]
     finish_reason: None = None
     grounding_metadata: None = None
 
 
-class _PlainChunk(msgspec.Struct, gc=False, rename="camel"):
-    candidates: Annotated[list[_PlainCandidate], msgspec.Meta(min_length=1)]
+class _PlainChunk(msgspec.Struct, Generic[Part], gc=False, rename="camel"):
+    candidates: Annotated[list[_PlainCandidate[Part]], msgspec.Meta(min_length=1)]
     usage_metadata: msgspec.Raw = msgspec.Raw(b"null")
     prompt_feedback: None = None
     error: None = None
@@ -109,7 +123,10 @@ class _PlainChunk(msgspec.Struct, gc=False, rename="camel"):
 class GoogleDecoder(WireDecoder):
     """Reads ``GenerateContentResponse`` values: an event each, an array of them, or just one."""
 
-    plain_values: ClassVar[msgspec.json.Decoder[list[Any]] | None] = msgspec.json.Decoder(list[_PlainChunk])
+    plain_values: ClassVar[tuple[msgspec.json.Decoder[list[Any]], ...]] = (
+        msgspec.json.Decoder(list[_PlainChunk[_PlainPart]]),
+        msgspec.json.Decoder(list[_PlainChunk[_PlainThought]]),
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,9 +157,11 @@ class GoogleDecoder(WireDecoder):
         if chunk.error or chunk.detail or name == b"error":
             self._failed(stream_error(chunk.error or chunk.detail or msgspec.json.decode(data), data), out)
 
-    def _plain(self, values: list[_PlainChunk], out: list[Event]) -> None:
-        if text := "".join([part.text for value in values for part in value.candidates[0].content.parts]):
-            out.append(TextDelta(text))
+    def _plain(self, values: list[_PlainChunk[_PlainPart | _PlainThought]], out: list[Event]) -> None:
+        parts = [part for value in values for part in value.candidates[0].content.parts]
+        for thought, pieces in groupby(parts, key=attrgetter("thought")):
+            if text := "".join([piece.text for piece in pieces]):
+                out.append(ReasoningDelta(text) if thought else TextDelta(text))
         for value in reversed(values):  # cumulative: the last one counts
             if self._count(member(msgspec.json.decode(value.usage_metadata)), out):
                 break

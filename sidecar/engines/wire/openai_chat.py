@@ -9,7 +9,7 @@ Finish marker: a ``finish_reason``, or ``[DONE]`` after content (then the reason
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -28,6 +28,8 @@ from sidecar.engines.wire.decoder import WireDecoder
 from sidecar.engines.wire.failures import stream_error
 from sidecar.engines.wire.lenient import both_sides, count, first_count, items, member, total_of
 from sidecar.engines.wire.tool_calls import ChatCalls
+
+Delta = TypeVar("Delta")
 
 _REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -94,7 +96,7 @@ class _Chunk(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Chunk).decode
 
 
-class _PlainDelta(msgspec.Struct, gc=False):
+class _PlainText(msgspec.Struct, gc=False):
     content: str
     reasoning_content: None = None
     reasoning: None = None
@@ -106,15 +108,27 @@ class _PlainDelta(msgspec.Struct, gc=False):
     annotations: None = None
 
 
-class _PlainChoice(msgspec.Struct, gc=False):
-    delta: _PlainDelta
+class _PlainThought(msgspec.Struct, gc=False):
+    reasoning_content: str
+    content: Literal[""] | None = None
+    reasoning: None = None
+    reasoning_details: None = None
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+    images: None = None
+    annotations: None = None
+
+
+class _PlainChoice(msgspec.Struct, Generic[Delta], gc=False):
+    delta: Delta
     finish_reason: None = None
     error: None = None
     usage: None = None
 
 
-class _PlainChunk(msgspec.Struct, gc=False):
-    choices: Annotated[list[_PlainChoice], msgspec.Meta(min_length=1)]
+class _PlainChunk(msgspec.Struct, Generic[Delta], gc=False):
+    choices: Annotated[list[_PlainChoice[Delta]], msgspec.Meta(min_length=1)]
     usage: None = None
     error: None = None
     detail: None = None
@@ -130,7 +144,10 @@ class _PlainChunk(msgspec.Struct, gc=False):
 class OpenAIChatDecoder(WireDecoder):
     """Reads ``chat.completion.chunk`` events, or one ``chat.completion`` object."""
 
-    plain_values: ClassVar[msgspec.json.Decoder[list[Any]] | None] = msgspec.json.Decoder(list[_PlainChunk])
+    plain_values: ClassVar[tuple[msgspec.json.Decoder[list[Any]], ...]] = (
+        msgspec.json.Decoder(list[_PlainChunk[_PlainText]]),
+        msgspec.json.Decoder(list[_PlainChunk[_PlainThought]]),
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -169,8 +186,13 @@ class OpenAIChatDecoder(WireDecoder):
         if failure or not choices:
             self._error(failure, name, chunk, data, out)
 
-    def _plain(self, values: list[_PlainChunk], out: list[Event]) -> None:
-        if text := "".join([value.choices[0].delta.content for value in values]):
+    def _plain(self, values: list[_PlainChunk[Any]], out: list[Event]) -> None:
+        deltas = [value.choices[0].delta for value in values]
+        if isinstance(deltas[0], _PlainThought):
+            for delta in deltas:
+                if delta.reasoning_content:
+                    self._reasoning(delta.reasoning_content, out)
+        elif text := "".join([delta.content for delta in deltas]):
             self._has_content = True
             out.append(TextDelta(text))
 

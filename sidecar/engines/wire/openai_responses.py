@@ -157,7 +157,7 @@ class OpenAIResponsesDecoder(WireDecoder):
         b"event: response.reasoning_summary_text.delta\ndata: ",
         b"data: ",
     )
-    plain_values: ClassVar[msgspec.json.Decoder[list[Any]] | None] = msgspec.json.Decoder(list[_PlainEvent])
+    plain_values: ClassVar[tuple[msgspec.json.Decoder[list[Any]], ...]] = (msgspec.json.Decoder(list[_PlainEvent]),)
 
     def __init__(self) -> None:
         super().__init__()

@@ -44,18 +44,26 @@ def thought(delta: str, part: int) -> dict[str, Any]:
     return {"type": "response.reasoning_summary_text.delta", **place, "delta": delta}
 
 
-PLAIN: dict[Dialect, list[Any]] = {
+TEXT: dict[Dialect, list[Any]] = {
     "openai-chat": [chunk({"content": text}) for text in TEXTS]
     + [chunk({"content": "with nulls", "refusal": None, "tool_calls": None}, logprobs=None, usage=None)],
     "google": [part({"text": text}) for text in TEXTS] + [part({"text": "counted"}, usageMetadata=COUNTS)],
     "anthropic": [block_delta(index, "text_delta", text=text) for text in TEXTS for index in (0, 1)],
     "openai-responses": [spoken("output_text", text, index, part) for text in TEXTS for index, part in ((0, 0), (0, 1))]
-    + [spoken("output_text", "elsewhere", 3, logprobs=[], sequence_number=9), spoken("output_text", "told", item=None)]
-    + [thought(text, part) for text in TEXTS for part in (0, 1)],
+    + [spoken("output_text", "elsewhere", 3, logprobs=[], sequence_number=9), spoken("output_text", "told", item=None)],
 }
+THOUGHT: dict[Dialect, list[Any]] = {
+    "openai-chat": [chunk({"reasoning_content": text, "content": None}) for text in [*TEXTS, "Thinking... "]]
+    + [chunk({"reasoning_content": "hm", "content": ""})],
+    "google": [part({"text": text, "thought": True}) for text in TEXTS]
+    + [part({"text": "counted", "thought": True}, usageMetadata=COUNTS), part({"text": "not one", "thought": False})],
+    "anthropic": [block_delta(index, "thinking_delta", thinking=text) for text in TEXTS for index in (2, 3)],
+    "openai-responses": [thought(text, part) for text in TEXTS for part in (0, 1)],
+}
+PLAIN = {dialect: TEXT[dialect] + THOUGHT[dialect] for dialect in TEXT}
 ODD: dict[Dialect, list[Any]] = {
     "openai-chat": [
-        chunk({"reasoning_content": "hm"}),
+        chunk({"reasoning_content": [{"type": "text", "text": "hm"}]}),
         chunk({"content": "both", "reasoning": "hm"}),
         chunk({"content": "end"}, "stop"),
         chunk({"content": None, "refusal": "I will not. "}),
@@ -66,7 +74,7 @@ ODD: dict[Dialect, list[Any]] = {
         "[DONE]",
     ],
     "google": [
-        part({"text": "hm", "thought": True}),
+        part({"text": "signed", "thought": True, "thoughtSignature": "s"}),
         part({"text": "two "}, {"text": "parts"}),
         part({"text": "end"}, finish="STOP"),
         part({"functionCall": {"name": "n", "args": {}}}),
@@ -74,7 +82,7 @@ ODD: dict[Dialect, list[Any]] = {
         {"error": {"message": "no", "code": 500}},
     ],
     "anthropic": [
-        block_delta(0, "thinking_delta", thinking="hm"),
+        block_delta(0, "odd_delta", text="both", thinking="hm"),
         block_delta(0, "signature_delta", signature="s"),
         block_start(0, "text", text=""),
         block_stop(0),
@@ -98,7 +106,6 @@ START: dict[Dialect, Any] = {
     "anthropic": message_start(input_tokens=3),
     "openai-responses": {"type": "response.created", "response": {"id": "resp_1", "model": "lark-2"}},
 }
-THOUGHT: tuple[Dialect, Any] = ("openai-responses", thought("word ", 0))
 NAMED: list[Dialect] = ["anthropic", "openai-responses"]
 """Their events have a name."""
 RAW = [
@@ -149,9 +156,10 @@ def test_a_large_read_is_worth_as_many_small_ones(dialect: Dialect, draw: st.Dat
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
-@pytest.mark.parametrize(("dialect", "value"), [(dialect, PLAIN[dialect][0]) for dialect in PLAIN] + [THOUGHT])
+@pytest.mark.parametrize("plain", [TEXT, THOUGHT], ids=["text", "thought"])
+@pytest.mark.parametrize("dialect", list(TEXT))
 def test_plain_text_is_read_in_one_go(
-    dialect: Dialect, value: Any, line_end: bytes, monkeypatch: pytest.MonkeyPatch
+    dialect: Dialect, plain: dict[Dialect, list[Any]], line_end: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoder = decoder_for(dialect)
     decoder.feed(framed(dialect, START[dialect]).replace(b"\n", line_end))
@@ -163,7 +171,7 @@ def test_plain_text_is_read_in_one_go(
         event(self, name, data, out)
 
     monkeypatch.setattr(type(decoder), "_event", counted)
-    text = framed(dialect, value).replace(b"\n", line_end)
+    text = framed(dialect, plain[dialect][0]).replace(b"\n", line_end)
     said = summed(decoder.feed(text * 100 + text[:9]) + decoder.feed(text[9:] + text * 100))
     assert said.text + said.reasoning == "word " * 201
     assert len(one_by_one) < 12
