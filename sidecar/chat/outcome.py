@@ -118,6 +118,8 @@ def unfinished_note(text: str, reason: FinishReason) -> str | None:
     """Why an answer that is over is not carried out, for the user; None when nothing stands against it."""
     if reason == "content-filter":
         return "The provider's content filter cut the answer short; nothing of it is applied."
+    if reason == "error":
+        return "The provider stopped the answer with an error; nothing of it is applied. Try again."
     if has_unclosed_write(text):
         return "The answer stopped inside a file and could not be completed; nothing of it is applied. Ask to go on."
     return None

@@ -7,7 +7,7 @@ from typing import Final
 
 from protocol.errors import ErrorCode
 from sidecar.engines import proxy_words
-from sidecar.engines.base import Target
+from sidecar.engines.base import Finish, Target
 from sidecar.errors import ProviderError, StreamInterrupted
 from sidecar.routing.attempts import Attempt, attempt_reports
 from sidecar.routing.breaker import CircuitBreaker, circuit_of
@@ -70,6 +70,18 @@ def circuit_open(skipped: Sequence[Target], breaker: CircuitBreaker) -> Provider
         retry_after_ms=wait_ms,
         provider=first.provider,
         model=first.model,
+    )
+
+
+def ended_in_error(finish: Finish) -> ProviderError:
+    """The error of an answer that ended with one before it had begun, told by nothing but its finish reason: Gemini's
+    malformed function calls, Mistral's and OpenRouter's ``error``. Asked again, models mostly answer."""
+    word = f" ({finish.raw})" if finish.raw and finish.raw != "error" else ""
+    return ProviderError(
+        f"The model stopped with an error before it wrote anything{word}. Try again, or choose another model.",
+        code=ErrorCode.MODEL_UNAVAILABLE,
+        retryable=True,
+        raw_code=finish.raw,
     )
 
 

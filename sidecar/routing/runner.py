@@ -47,6 +47,7 @@ from sidecar.routing.breaker import Admission, CircuitBreaker, circuit_of, count
 from sidecar.routing.failures import (
     KEY_ERRORS,
     circuit_open,
+    ended_in_error,
     final_error,
     interrupted,
     ran_out_of_time,
@@ -319,7 +320,7 @@ class RoutedStream:
 
     async def _until_content(self, batches: AsyncIterator[list[Event]]) -> None:
         """Holds batches back until one has content; an answer that ends properly without any is an answer too."""
-        finished = False
+        finish: Finish | None = None
         async for batch in batches:
             self._leading.append(batch)
             for event in batch:
@@ -327,9 +328,12 @@ class RoutedStream:
                     self._ttft_ms = self._elapsed_ms()
                     self._batches = batches
                     return
-                finished = finished or isinstance(event, Finish)
-        if not finished:
+                if isinstance(event, Finish):
+                    finish = event
+        if finish is None:
             raise StreamInterrupted("The model's answer ended before it had begun. Try again.")
+        if finish.reason == "error":
+            raise ended_in_error(finish)
         self._batches = None
 
     def _delay_s(self, number: int, error: ProviderError) -> float:

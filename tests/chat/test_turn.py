@@ -320,6 +320,21 @@ async def test_an_unclosed_write_is_continued_without_a_seam(place: Installation
     assert len(place.provider.requests) == 2
 
 
+async def test_an_answer_the_provider_stopped_with_an_error_says_so(place: Installation) -> None:
+    """Mistral's and OpenRouter's finish reason; what there is of the answer reads as if it were all."""
+    place.answers("Here it", " is", finish="error")
+    chat = place.chat()
+    async with memory_host(place.folder, capabilities={"chunks": "patch", "applyResponse": True}) as host:
+        await host.request("set-user-settings", {"autoApproveChanges": True})
+        assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        (end,) = host.terminals(chat)
+    assert end["finishReason"] == "error"
+    assert end["warningMessages"] == [
+        "The provider stopped the answer with an error; nothing of it is applied. Try again."
+    ]
+    assert place.messages(chat)[-1][1] == "Here it is"
+
+
 @pytest.mark.parametrize("finish", ["length", "content_filter"])
 async def test_an_answer_that_stays_unfinished_is_kept_told_and_not_applied(place: Installation, finish: str) -> None:
     opened = '<scalix-write path="a.ts">\nconst a = 1;\n'

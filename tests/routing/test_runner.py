@@ -196,6 +196,20 @@ async def test_a_proper_end_without_content_is_an_empty_answer() -> None:
     assert outcomes(routed.attempts) == [("m", "ok", None)]
 
 
+async def test_an_error_for_a_finish_reason_without_content_is_a_failure_and_retried() -> None:
+    """Gemini, when a function call of its own making was malformed."""
+    bench = Bench(ScriptedEngine(m=[[[Finish("error", "MALFORMED_FUNCTION_CALL")], [Usage(input_tokens=9)]], ANSWER]))
+    text, routed = await bench.text(target("m"))
+    assert text == "hello"
+    assert outcomes(routed.attempts)[0] == ("m", "error", "MODEL_UNAVAILABLE")
+
+
+async def test_a_model_that_only_ever_ends_in_an_error_says_which() -> None:
+    bench = Bench(ScriptedEngine(m=[[[Finish("error", "MALFORMED_FUNCTION_CALL")]]]))
+    with pytest.raises(ProviderError, match=r"before it wrote anything \(MALFORMED_FUNCTION_CALL\)"):
+        await bench.text(target("m"))
+
+
 async def test_an_end_without_content_and_finish_is_an_interruption_and_retried() -> None:
     bench = Bench(ScriptedEngine(m=[[[ResponseStarted("id")]], ANSWER]))
     text, routed = await bench.text(target("m"))
