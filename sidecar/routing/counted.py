@@ -60,9 +60,9 @@ class Counted:
         return plus(self._known_today(now), self._rows.values(), now)
 
     def learn(self, now: int, stored: Tally, without: Collection[str]) -> None:
-        """What the database holds of today but for the rows ``without``. Of no use once one of those is written: it
-        would count nowhere."""
-        if self._rows.keys() >= set(without):
+        """What the database holds of today but for the rows ``without``. Of no use once one of those is written, which
+        would count nowhere, or another was put, which may be among them and would count twice."""
+        if self._rows.keys() == set(without):
             self._known, self._counted_at = (day_of(now), stored), now
 
     def unwritten(self, now: int) -> Unwritten:

@@ -80,6 +80,23 @@ async def test_the_last_request_of_the_day_is_the_last(path: Path) -> None:
     assert usage.resets_at == "2024-10-05T00:00:00.000Z"
 
 
+async def test_places_taken_at_the_same_time_count_once(path: Path) -> None:
+    places: list[Reservation] = []
+
+    async def take(tiers: TierLimiter) -> None:
+        places.append(await tiers.reserve("free", PAID))
+
+    async with limiter(path, Now(), TierLimits(free_requests=10)) as tiers:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(6):
+                tasks.start_soon(take, tiers)
+        assert tiers.latest("free", metered=True).requests_today == 6
+        for place in places:
+            await settled(tiers, place, 10)
+        usage = tiers.latest("free", metered=True)
+    assert (usage.requests_today, usage.remaining_requests) == (6, 4)
+
+
 async def test_the_days_tokens_are_limited_too(path: Path) -> None:
     async with limiter(path, Now()) as tiers:
         await settled(tiers, await tiers.reserve("free", PAID), 1000)
