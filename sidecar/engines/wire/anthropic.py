@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -27,8 +27,6 @@ from sidecar.engines.wire.decoder import UNREADABLE, WireDecoder
 from sidecar.engines.wire.failures import stream_error
 from sidecar.engines.wire.lenient import count, first_count, items, member, total_of
 from sidecar.engines.wire.tool_calls import PendingCall, json_text, whole_call
-
-Said = TypeVar("Said")
 
 _REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -93,28 +91,34 @@ class _StreamEvent(msgspec.Struct, gc=False):
     detail: Any = None
 
 
-class _PlainText(msgspec.Struct, gc=False):
+class _PlainDelta(msgspec.Struct, gc=False, kw_only=True):
+    partial_json: None = None
+    signature: None = None
+    citation: None = None
+    content: None = None
+
+
+class _Text(_PlainDelta, gc=False):
     said: str = msgspec.field(name="text")
     thinking: None = None
-    partial_json: None = None
-    signature: None = None
-    citation: None = None
-    content: None = None
 
 
-class _PlainThought(msgspec.Struct, gc=False):
+class _Thought(_PlainDelta, gc=False):
     said: str = msgspec.field(name="thinking")
     text: None = None
-    partial_json: None = None
-    signature: None = None
-    citation: None = None
-    content: None = None
 
 
-class _PlainEvent(msgspec.Struct, Generic[Said], gc=False):
+class _PlainEvent(msgspec.Struct, gc=False):
     type: Literal["content_block_delta"]
     index: int
-    delta: Said
+
+
+class _TextEvent(_PlainEvent, gc=False):
+    delta: _Text
+
+
+class _ThoughtEvent(_PlainEvent, gc=False):
+    delta: _Thought
 
 
 _decode = msgspec.json.Decoder(_StreamEvent).decode
@@ -131,8 +135,8 @@ class AnthropicDecoder(WireDecoder):
 
     plain_heads = (b"event: content_block_delta\ndata: ",)
     plain_values: ClassVar[tuple[msgspec.json.Decoder[list[Any]], ...]] = (
-        msgspec.json.Decoder(list[_PlainEvent[_PlainText]]),
-        msgspec.json.Decoder(list[_PlainEvent[_PlainThought]]),
+        msgspec.json.Decoder(list[_TextEvent]),
+        msgspec.json.Decoder(list[_ThoughtEvent]),
     )
 
     def __init__(self) -> None:
@@ -164,8 +168,8 @@ class AnthropicDecoder(WireDecoder):
         else:
             self._outer(kind, name, event, data, out)
 
-    def _plain(self, values: list[_PlainEvent[_PlainText] | _PlainEvent[_PlainThought]], out: list[Event]) -> None:
-        kind = TextDelta if isinstance(values[0].delta, _PlainText) else ReasoningDelta
+    def _plain(self, values: list[_TextEvent | _ThoughtEvent], out: list[Event]) -> None:
+        kind = TextDelta if isinstance(values[0], _TextEvent) else ReasoningDelta
         for index, pieces in groupby(values, key=attrgetter("index")):
             if said := "".join([piece.delta.said for piece in pieces]):
                 out.append(kind(said, str(index)))

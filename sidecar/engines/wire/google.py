@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import groupby
 from operator import attrgetter
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -27,8 +27,6 @@ from sidecar.engines.wire.failures import stream_error
 from sidecar.engines.wire.google_arguments import PartialArguments
 from sidecar.engines.wire.lenient import count, items, member, total_of
 from sidecar.engines.wire.tool_calls import PendingCall, json_text, whole_call
-
-Part = TypeVar("Part")
 
 _REASONS: dict[str, FinishReason] = {
     "STOP": "stop",
@@ -82,50 +80,65 @@ class _Chunk(msgspec.Struct, gc=False, rename="camel"):
 _decode = msgspec.json.Decoder(_Chunk).decode
 
 
-class _PlainPart(msgspec.Struct, gc=False, rename="camel"):
+class _PlainPart(msgspec.Struct, gc=False, rename="camel", kw_only=True):
     text: str
+    thought_signature: None = None
+    function_call: None = None
+    inline_data: None = None
+    executable_code: None = None
+    tool_call: None = None
+
+
+class _TextPart(_PlainPart, gc=False):
     thought: None = None
-    thought_signature: None = None
-    function_call: None = None
-    inline_data: None = None
-    executable_code: None = None
-    tool_call: None = None
 
 
-class _PlainThought(msgspec.Struct, gc=False, rename="camel"):
-    text: str
+class _ThoughtPart(_PlainPart, gc=False):
     thought: bool
-    thought_signature: None = None
-    function_call: None = None
-    inline_data: None = None
-    executable_code: None = None
-    tool_call: None = None
 
 
-class _PlainContent(msgspec.Struct, Generic[Part], gc=False):
-    parts: list[Part]
+class _TextContent(msgspec.Struct, gc=False):
+    parts: list[_TextPart]
 
 
-class _PlainCandidate(msgspec.Struct, Generic[Part], gc=False, rename="camel"):
-    content: _PlainContent[Part]
+class _ThoughtContent(msgspec.Struct, gc=False):
+    parts: list[_ThoughtPart]
+
+
+class _PlainCandidate(msgspec.Struct, gc=False, rename="camel", kw_only=True):
     finish_reason: None = None
     grounding_metadata: None = None
 
 
-class _PlainChunk(msgspec.Struct, Generic[Part], gc=False, rename="camel"):
-    candidates: Annotated[list[_PlainCandidate[Part]], msgspec.Meta(min_length=1)]
+class _TextCandidate(_PlainCandidate, gc=False):
+    content: _TextContent
+
+
+class _ThoughtCandidate(_PlainCandidate, gc=False):
+    content: _ThoughtContent
+
+
+class _PlainChunk(msgspec.Struct, gc=False, rename="camel", kw_only=True):
     usage_metadata: msgspec.Raw = msgspec.Raw(b"null")
     prompt_feedback: None = None
     error: None = None
     detail: None = None
 
 
+class _TextChunk(_PlainChunk, gc=False):
+    candidates: Annotated[list[_TextCandidate], msgspec.Meta(min_length=1)]
+
+
+class _ThoughtChunk(_PlainChunk, gc=False):
+    candidates: Annotated[list[_ThoughtCandidate], msgspec.Meta(min_length=1)]
+
+
 class GoogleDecoder(WireDecoder):
     """Reads ``GenerateContentResponse`` values: an event each, an array of them, or just one."""
 
     plain_values: ClassVar[tuple[msgspec.json.Decoder[list[Any]], ...]] = (
-        msgspec.json.Decoder(list[_PlainChunk[_PlainPart]]),
-        msgspec.json.Decoder(list[_PlainChunk[_PlainThought]]),
+        msgspec.json.Decoder(list[_TextChunk]),
+        msgspec.json.Decoder(list[_ThoughtChunk]),
     )
 
     def __init__(self) -> None:
@@ -157,7 +170,7 @@ class GoogleDecoder(WireDecoder):
         if chunk.error or chunk.detail or name == b"error":
             self._failed(stream_error(chunk.error or chunk.detail or msgspec.json.decode(data), data), out)
 
-    def _plain(self, values: list[_PlainChunk[_PlainPart | _PlainThought]], out: list[Event]) -> None:
+    def _plain(self, values: list[_TextChunk | _ThoughtChunk], out: list[Event]) -> None:
         parts = [part for value in values for part in value.candidates[0].content.parts]
         for thought, pieces in groupby(parts, key=attrgetter("thought")):
             if text := "".join([piece.text for piece in pieces]):

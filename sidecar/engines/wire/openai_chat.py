@@ -9,7 +9,7 @@ Finish marker: a ``finish_reason``, or ``[DONE]`` after content (then the reason
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -28,8 +28,6 @@ from sidecar.engines.wire.decoder import WireDecoder
 from sidecar.engines.wire.failures import stream_error
 from sidecar.engines.wire.lenient import both_sides, count, first_count, items, member, total_of
 from sidecar.engines.wire.tool_calls import ChatCalls
-
-Delta = TypeVar("Delta")
 
 _REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -96,57 +94,65 @@ class _Chunk(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Chunk).decode
 
 
-class _PlainText(msgspec.Struct, gc=False):
+class _PlainDelta(msgspec.Struct, gc=False, kw_only=True):
+    reasoning: None = None
+    reasoning_details: None = None
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+    images: None = None
+    annotations: None = None
+
+
+class _Text(_PlainDelta, gc=False):
     content: str
     reasoning_content: None = None
-    reasoning: None = None
-    reasoning_details: None = None
-    refusal: None = None
-    tool_calls: None = None
-    function_call: None = None
-    images: None = None
-    annotations: None = None
 
 
-class _PlainThought(msgspec.Struct, gc=False):
+class _Thought(_PlainDelta, gc=False):
     reasoning_content: str
     content: Literal[""] | None = None
-    reasoning: None = None
-    reasoning_details: None = None
-    refusal: None = None
-    tool_calls: None = None
-    function_call: None = None
-    images: None = None
-    annotations: None = None
 
 
-class _PlainChoice(msgspec.Struct, Generic[Delta], gc=False):
-    delta: Delta
+class _PlainChoice(msgspec.Struct, gc=False, kw_only=True):
     finish_reason: None = None
     error: None = None
-    usage: None = None
 
 
-class _PlainChunk(msgspec.Struct, Generic[Delta], gc=False):
-    choices: Annotated[list[_PlainChoice[Delta]], msgspec.Meta(min_length=1)]
+class _TextChoice(_PlainChoice, gc=False):
+    delta: _Text
+
+
+class _ThoughtChoice(_PlainChoice, gc=False):
+    delta: _Thought
+
+
+class _PlainChunk(msgspec.Struct, gc=False, kw_only=True):
     usage: None = None
     error: None = None
     detail: None = None
     message: None = None
     citations: None = None
-    search_results: None = None
     x_groq: None = None
     upgrade_prompt: None = None
     analytics: None = None
     model_selection: None = None
 
 
+class _TextChunk(_PlainChunk, gc=False):
+    choices: Annotated[list[_TextChoice], msgspec.Meta(min_length=1)]
+
+
+class _ThoughtChunk(_PlainChunk, gc=False):
+    choices: Annotated[list[_ThoughtChoice], msgspec.Meta(min_length=1)]
+
+
 class OpenAIChatDecoder(WireDecoder):
     """Reads ``chat.completion.chunk`` events, or one ``chat.completion`` object."""
 
     plain_values: ClassVar[tuple[msgspec.json.Decoder[list[Any]], ...]] = (
-        msgspec.json.Decoder(list[_PlainChunk[_PlainText]]),
-        msgspec.json.Decoder(list[_PlainChunk[_PlainThought]]),
+        msgspec.json.Decoder(list[_TextChunk]),
+        msgspec.json.Decoder(list[_ThoughtChunk]),
     )
 
     def __init__(self) -> None:
@@ -186,9 +192,9 @@ class OpenAIChatDecoder(WireDecoder):
         if failure or not choices:
             self._error(failure, name, chunk, data, out)
 
-    def _plain(self, values: list[_PlainChunk[Any]], out: list[Event]) -> None:
+    def _plain(self, values: list[Any], out: list[Event]) -> None:
         deltas = [value.choices[0].delta for value in values]
-        if isinstance(deltas[0], _PlainThought):
+        if isinstance(deltas[0], _Thought):
             for delta in deltas:
                 if delta.reasoning_content:
                     self._reasoning(delta.reasoning_content, out)
