@@ -103,7 +103,7 @@ def request_body(call: ModelCall) -> dict[str, Any]:
         top_k=call.top_k,
         presence_penalty=call.presence_penalty,
         frequency_penalty=call.frequency_penalty,
-        seed=call.seed,
+        **{"random_seed" if target.provider == "mistral" else "seed": call.seed},
     )
     body["messages"] = messages(call.messages)
     body["stream"] = True

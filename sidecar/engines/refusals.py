@@ -33,6 +33,9 @@ _TOO_LARGE: Final = re.compile(r"too (?:large|high)|at most|less than|exceeds?|m
 _TEMPERATURE: Final = re.compile(r"\btemperature\b", re.IGNORECASE)
 _TOP_P: Final = re.compile(r"\btop_?p\b", re.IGNORECASE)
 _TOP_K: Final = re.compile(r"\btop_?k\b", re.IGNORECASE)
+_PRESENCE: Final = re.compile(r"\bpresence_?penalty\b", re.IGNORECASE)
+_FREQUENCY: Final = re.compile(r"\bfrequency_?penalty\b", re.IGNORECASE)
+_SEED: Final = re.compile(r"['\"`.]seed\b")
 _THINKING: Final = re.compile(r"\bthinking", re.IGNORECASE)
 _EFFORT: Final = re.compile(r"\breasoning[._ ]?effort\b", re.IGNORECASE)
 
@@ -41,6 +44,9 @@ _NAMES: Final[dict[Dialect, dict[str, re.Pattern[str]]]] = {
         "temperature": _TEMPERATURE,
         "top_p": _TOP_P,
         "top_k": _TOP_K,
+        "presence_penalty": _PRESENCE,
+        "frequency_penalty": _FREQUENCY,
+        "seed": _SEED,
         "stream_options": re.compile(r"\bstream_options\b|\binclude_usage\b"),
         "reasoning_effort": _EFFORT,
         "reasoning": re.compile(r"\breasoning(?:\.max_tokens)?\b(?![._ ]effort)", re.IGNORECASE),

@@ -99,6 +99,14 @@ async def test_openais_new_models_get_the_limit_under_its_new_name(
     assert {"max_tokens", "max_completion_tokens"} & set(body) == {name}
 
 
+@pytest.mark.parametrize(("provider_id", "name"), [("mistral", "random_seed"), ("together", "seed")])
+async def test_mistral_has_a_word_of_its_own_for_the_seed(
+    engine: OpenAICompatibleEngine, provider: ScriptedProvider, provider_id: str, name: str
+) -> None:
+    body = await sent(engine, provider, to=target(provider.base_url + "/v1", provider=provider_id), seed=7)
+    assert {member: body[member] for member in body if "seed" in member} == {name: 7}
+
+
 async def test_images_travel_as_data_urls_and_text_alone_as_a_string(
     engine: OpenAICompatibleEngine, provider: ScriptedProvider
 ) -> None:

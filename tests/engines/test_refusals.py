@@ -134,6 +134,25 @@ async def test_what_is_refused_is_left_out_at_once_and_from_then_on(
     assert third == second, "what was learned is kept"
 
 
+@pytest.mark.parametrize(
+    ("sentence", "member"),
+    [
+        ("Argument not supported on this model: presencePenalty", "presence_penalty"),
+        ("Argument not supported on this model: frequencyPenalty", "frequency_penalty"),
+        ("Unsupported parameter: 'seed' is not supported with this model.", "seed"),
+    ],
+)
+async def test_sampling_that_a_model_refuses_is_left_out(
+    engines: Engines, provider: ScriptedProvider, sentence: str, member: str
+) -> None:
+    """xAI's reasoning models, and OpenAI's."""
+    refusal = Answer.json(openai(sentence), status=400)
+    provider.answer(PATHS["openai-chat"], refusal, Answer.stream(STREAMS["openai-chat"]))
+    asked = call(to(provider), presence_penalty=0.1, frequency_penalty=0.2, seed=7)
+    assert text_of(await collect(engines, asked)) == "Hello"
+    assert [member in request.json for request in provider.requests] == [True, False]
+
+
 async def test_a_limit_anthropic_finds_too_large_becomes_one_that_every_model_takes(
     engines: Engines, provider: ScriptedProvider
 ) -> None:
