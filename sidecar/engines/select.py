@@ -10,6 +10,7 @@ from sidecar.engines.base import Event, ModelCall
 from sidecar.engines.exchange import Exchange
 from sidecar.engines.http import ProviderHttp
 from sidecar.engines.openai_compatible import OpenAICompatibleEngine
+from sidecar.engines.responses_or_chat import ResponsesOrChat
 from sidecar.engines.timeouts import Timeouts
 from sidecar.engines.vendor import VendorEngine
 
@@ -26,12 +27,15 @@ class Engines:
         exchange = Exchange(self.http, self._timeouts)
         self._compatible = OpenAICompatibleEngine(exchange)
         self._vendor = VendorEngine(exchange)
+        self._responses = ResponsesOrChat(self._vendor, self._compatible)
         self._litellm: LitellmEngine | None = None
 
     def stream(self, call: ModelCall) -> AbstractAsyncContextManager[AsyncIterator[list[Event]]]:
         """See ``Engine.stream``."""
         if call.target.dialect == "openai-chat":
             return self._compatible.stream(call)
+        if call.target.dialect == "openai-responses":
+            return self._responses.stream(call)
         if call.target.dialect == "litellm":
             return self._litellm_engine().stream(call)
         return self._vendor.stream(call)
