@@ -19,7 +19,6 @@ import msgspec
 from sidecar.engines.base import (
     Event,
     FinishReason,
-    GeneratedFile,
     ReasoningDelta,
     ResponseStarted,
     Source,
@@ -29,34 +28,14 @@ from sidecar.engines.base import (
 from sidecar.engines.wire.decoder import WireDecoder
 from sidecar.engines.wire.failures import stream_error
 from sidecar.engines.wire.lenient import both_sides, count, items, member, total_of
-from sidecar.engines.wire.tool_calls import PendingCall, json_text, whole_call
+from sidecar.engines.wire.openai_responses_items import OutputItem, tool_events
+from sidecar.engines.wire.tool_calls import PendingCall, json_text
 
 _INCOMPLETE: dict[str, FinishReason] = {
     "max_output_tokens": "length",
     "max_tokens": "length",
     "content_filter": "content-filter",
 }
-
-_SERVER_TOOLS = {
-    "web_search_call": "web_search",
-    "x_search_call": "x_search",
-    "file_search_call": "file_search",
-    "image_generation_call": "image_generation",
-    "computer_call": "computer_use",
-    "code_interpreter_call": "code_interpreter",
-    "mcp_call": "mcp",
-    "mcp_approval_request": "mcp",
-    "tool_search_call": "tool_search",
-}
-
-_LOCAL_TOOLS = {
-    # The model asks the client, with tools the app never offers; reported for completeness.
-    "local_shell_call": "local_shell",
-    "shell_call": "shell",
-    "apply_patch_call": "apply_patch",
-}
-
-_LOCAL_SHELL = {"timeout_ms": "timeoutMs", "working_directory": "workingDirectory"}
 
 _FINISHED = ("response.completed", "response.incomplete", "response.done", "response.cancelled")
 _DONE_TEXT = ("response.output_text.done", "response.refusal.done")
@@ -66,22 +45,6 @@ _REASONING = ("response.reasoning_summary_text.delta", "response.reasoning_text.
 _ITEM = ("response.output_item.added", "response.output_item.done")
 _ARGUMENTS = "response.function_call_arguments.delta"
 _DONE_ARGUMENTS = "response.function_call_arguments.done"
-
-
-class _Item(msgspec.Struct, gc=False):
-    type: str | None = None
-    id: str | None = None
-    call_id: str | None = None
-    name: str | None = None
-    arguments: Any = None
-    content: Any = None
-    summary: Any = None
-    code: Any = None
-    container_id: Any = None
-    action: Any = None
-    operation: Any = None
-    result: Any = None
-    output_format: Any = None
 
 
 class _Response(msgspec.Struct, gc=False):
@@ -104,7 +67,7 @@ class _StreamEvent(msgspec.Struct, gc=False):
     output_index: int | None = None
     summary_index: int | None = None
     content_index: int | None = None
-    item: _Item | None = None
+    item: OutputItem | None = None
     response: _Response | None = None
     annotation: Any = None
     object: str | None = None
@@ -230,7 +193,7 @@ class OpenAIResponsesDecoder(WireDecoder):
     def _complete(self, response: _Response, out: list[Event]) -> None:
         if not self._items:
             # A server that sends its items only here, or an answer that was not streamed at all.
-            for index, item in enumerate(msgspec.convert(response.output or [], list[_Item])):
+            for index, item in enumerate(msgspec.convert(response.output or [], list[OutputItem])):
                 if item.type != "message" or not self._texts:
                     self._item_done(index, item, out)
         raw = member(response.incomplete_details).get("reason")
@@ -264,7 +227,7 @@ class OpenAIResponsesDecoder(WireDecoder):
 
     # --- items ---------------------------------------------------------------------------------------------------
 
-    def _item_added(self, index: int | None, item: _Item, out: list[Event]) -> None:
+    def _item_added(self, index: int | None, item: OutputItem, out: list[Event]) -> None:
         self._items += 1
         if item.id:
             self._block_ids[index] = item.id
@@ -273,7 +236,7 @@ class OpenAIResponsesDecoder(WireDecoder):
             self._pending[index] = call
             call.start(out)
 
-    def _item_done(self, index: int | None, item: _Item, out: list[Event]) -> None:
+    def _item_done(self, index: int | None, item: OutputItem, out: list[Event]) -> None:
         self._items += 1
         kind = item.type or ""
         if kind == "function_call":
@@ -286,10 +249,10 @@ class OpenAIResponsesDecoder(WireDecoder):
             self._message(index, item, out)
         elif kind == "reasoning":
             self._whole_reasoning(index, item, out)
-        elif kind in _SERVER_TOOLS or kind in _LOCAL_TOOLS:
-            self._tool_item(kind, item, out)
+        else:
+            tool_events(kind, item, out)
 
-    def _message(self, index: int | None, item: _Item, out: list[Event]) -> None:
+    def _message(self, index: int | None, item: OutputItem, out: list[Event]) -> None:
         for position, part in enumerate(items(item.content)):
             fields = member(part)
             text = fields.get("text") or fields.get("refusal")
@@ -299,7 +262,7 @@ class OpenAIResponsesDecoder(WireDecoder):
             for annotation in items(fields.get("annotations")):
                 self._cite(annotation, out)
 
-    def _take(self, index: int | None, item: _Item) -> PendingCall:
+    def _take(self, index: int | None, item: OutputItem) -> PendingCall:
         """The open call of a complete item: by its place, or by its id where a server does not say the place."""
         call_id = item.call_id or item.id or f"call-{index}"
         for place, call in self._pending.items():
@@ -314,7 +277,7 @@ class OpenAIResponsesDecoder(WireDecoder):
                 self._called = True
                 call.complete(out, arguments or None)
 
-    def _whole_reasoning(self, index: int | None, item: _Item, out: list[Event]) -> None:
+    def _whole_reasoning(self, index: int | None, item: OutputItem, out: list[Event]) -> None:
         """Reasoning of an item of which nothing was streamed."""
         if any(sent in (index, None) for sent, _ in self._thoughts):
             return
@@ -322,20 +285,6 @@ class OpenAIResponsesDecoder(WireDecoder):
             text = member(part).get("text")
             if isinstance(text, str) and text:
                 out.append(ReasoningDelta(text, f"{item.id or index}:{position}"))
-
-    @staticmethod
-    def _tool_item(kind: str, item: _Item, out: list[Event]) -> None:
-        executed = kind in _SERVER_TOOLS
-        name = _SERVER_TOOLS[kind] if executed else _LOCAL_TOOLS[kind]
-        if name == "mcp":
-            name = f"mcp.{item.name or ''}"
-        call_id = item.id if executed else item.call_id
-        whole_call(
-            call_id or item.call_id or item.id or kind, name, _tool_input(kind, item), out, provider_executed=executed
-        )
-        if kind == "image_generation_call" and isinstance(item.result, str) and item.result:
-            kind_of_image = item.output_format if isinstance(item.output_format, str) else "png"
-            out.append(GeneratedFile(f"image/{kind_of_image}", item.result))
 
     # --- text ----------------------------------------------------------------------------------------------------
 
@@ -369,25 +318,6 @@ def _part(event: _StreamEvent | _PlainEvent) -> int:
 def _has(sent: set[tuple[int | None, int]], index: int | None, position: int) -> bool:
     """Whether a text was sent already, under its item's index or under none."""
     return (index, position) in sent or (None, position) in sent
-
-
-def _tool_input(kind: str, item: _Item) -> str:
-    """The input of a vendor's tool as the AI SDK gives it. What a search was for is its result there, not its input."""
-    action = member(item.action)
-    match kind:
-        case "code_interpreter_call":
-            return json_text({"code": item.code, "containerId": item.container_id})
-        case "computer_call":
-            return json_text(action)
-        case "local_shell_call":
-            return json_text({"action": {_LOCAL_SHELL.get(name, name): value for name, value in action.items()}})
-        case "shell_call":
-            return json_text({"action": {"commands": action.get("commands")}})
-        case "apply_patch_call":
-            return json_text({"callId": item.call_id, "operation": item.operation})
-        case _:
-            # xAI gives its own tools' arguments as functions have them.
-            return json_text(item.arguments)
 
 
 def _usage(usage: dict[str, Any]) -> Usage | None:
