@@ -128,7 +128,7 @@ class Exchange:
                     request.url, request.headers, request.body, within_s=within_s, on_progress=on_progress
                 )
                 stack.callback(response.close)
-                refused = response.status != 200 or (_says_page(response) and not await _is_stream(response))
+                refused = not _is_good(response) or (_says_page(response) and not await _is_stream(response))
             except TimeoutError:
                 raise errors.timed_out(first=True, seconds=within_s) from None
             if not refused:
@@ -244,6 +244,12 @@ def _numbered(call: ModelCall) -> ModelCall:
     if call.next_attempt is None:
         return call
     return msgspec.structs.replace(call, attempt=call.next_attempt())
+
+
+def _is_good(response: StreamedResponse) -> bool:
+    """200, or any other status of success with a stream: gateways answer 201 to a POST. Without one it is no answer."""
+    streams = "text/event-stream" in response.headers.get("content-type", "").lower()
+    return response.status == 200 or (streams and 200 < response.status < 300 and response.status != 204)
 
 
 def _says_page(response: StreamedResponse) -> bool:

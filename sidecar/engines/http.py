@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
     from sidecar.engines.base import Progress
 
+_LONGEST_HEADER: Final = 1 << 16
+_MOST_HEADERS: Final = 1000
+"""Bytes of a header, and headers of an answer. aiohttp refuses more than 8 KiB and 128 of them; company gateways add
+policies and cookies of their own."""
+
 _READ_BUFFER: Final = 1 << 17
 """Bytes; reading from the socket pauses at twice this much unread."""
 
@@ -265,6 +270,8 @@ class ProviderHttp:
                 headers={"User-Agent": "scalix-sidecar", "Accept-Encoding": "identity"},
                 trace_configs=[trace],
                 response_class=ChunklessResponse,
+                max_field_size=_LONGEST_HEADER,
+                max_headers=_MOST_HEADERS,
             )
         if url.startswith("https:") and not _is_usable(self._tls):
             self._tls = await anyio.to_thread.run_sync(tls_context)

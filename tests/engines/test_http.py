@@ -104,6 +104,25 @@ async def test_a_model_that_is_missing_is_the_vendors_sentence(
     assert (await failure(engine, provider.base_url + "/v1")).message == sentence
 
 
+@pytest.mark.parametrize(
+    "headers", ["Content-Security-Policy: " + "a" * 20_000, "\r\n".join(f"X-{number}: a" for number in range(200))]
+)
+async def test_answers_with_long_and_many_headers_are_read(
+    engine: Engine, provider: ScriptedProvider, headers: str
+) -> None:
+    """As company gateways send them."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{headers}\r\n\r\n".encode()
+    provider.answer(PATH, Answer([head, *openai_chat_stream(["Hello"])], raw=True))
+    assert text_of(await collect(engine, call(target(provider.base_url + "/v1")))) == "Hello"
+
+
+async def test_a_stream_with_another_status_of_success_is_an_answer(engine: Engine, provider: ScriptedProvider) -> None:
+    provider.answer(PATH, Answer.stream(openai_chat_stream(["Hello"]), status=201))
+    assert text_of(await collect(engine, call(target(provider.base_url + "/v1")))) == "Hello"
+    provider.answer(PATH, Answer.json({}, status=202))
+    assert (await failure(engine, provider.base_url + "/v1")).status == 202
+
+
 async def test_a_server_that_does_not_speak_http(engine: Engine, provider: ScriptedProvider) -> None:
     provider.answer(PATH, Answer([b"SSH-2.0-OpenSSH_9.6\r\n"], raw=True))
     error = await failure(engine, provider.base_url + "/v1")

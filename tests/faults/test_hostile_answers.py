@@ -50,7 +50,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "no content": (answer(b"", status="204 No Content"), "MODEL_UNAVAILABLE"),
     "elsewhere": (answer(b"", f"Location: http://elsewhere.test/?key={KEY}", status="301 Moved"), "BAD_REQUEST"),
     "a status nobody knows": (answer(b"{}", status="999 Odd"), "MODEL_UNAVAILABLE"),
-    "a head without end": (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 20_000 + b"\r\n\r\n" + GOOD, BROKEN),
+    "a head without end": (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 200_000 + b"\r\n\r\n" + GOOD, BROKEN),
     "no HTTP": (b"220 mail.example ESMTP\r\n", BROKEN),
     "nothing": (b"", BROKEN),
     "bytes": (answer(bytes(range(256)) * 8), BROKEN),
