@@ -173,6 +173,8 @@ def _by_provider(options: Sequence[ModelOption], known: Sequence[Evidence]) -> d
 
 def _measured(option: ModelOption, evidence: Evidence, provider: tuple[float, float]) -> float:
     """How far what is known, of the model and of its kin, lies above or below what is expected."""
+    if provider == (0.0, 0.0):
+        return 0.0  # nothing is known of any of them
     weight = _weight(evidence)
     confidence = weight / (weight + PSEUDO_COUNT)
     own = confidence * (utility(option, evidence) - EXPECTED) if weight > 0 else 0.0

@@ -178,25 +178,25 @@ def _values(fields: ModelFields) -> tuple[str | int | None, ...]:
     )
 
 
+# Both take the columns in the order they are asked for: to look each up by its name is much of a long list's cost.
+
+
 def _provider(row: sqlite3.Row) -> CustomProvider:
-    return CustomProvider(
-        id=_text(row["id"]),
-        name=_text(row["name"]),
-        api_base_url=_text(row["api_base_url"]),
-        env_var_name=_text(row["env_var_name"]) or None,
-    )
+    identifier, name, api_base_url, env_var_name = row
+    return CustomProvider(_text(identifier), _text(name), _text(api_base_url), _text(env_var_name) or None)
 
 
 def _model(row: sqlite3.Row) -> CustomModel:
-    provider_id = row["custom_provider_id"] or row["builtin_provider_id"]
+    identifier, api_name, display_name, builtin_provider, custom_provider, description, output, window = row
+    provider_id = custom_provider or builtin_provider
     return CustomModel(
-        id=row["id"],
+        id=identifier,
         provider_id=_text(provider_id) if provider_id else None,
-        api_name=_text(row["api_name"]),
-        display_name=_text(row["display_name"]),
-        description=_text(row["description"]) or None,
-        max_output_tokens=_count(row["max_output_tokens"]),
-        context_window=_count(row["context_window"]),
+        api_name=_text(api_name),
+        display_name=_text(display_name),
+        description=_text(description) or None,
+        max_output_tokens=_count(output),
+        context_window=_count(window),
     )
 
 
