@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from http import HTTPStatus
 from math import ceil
 from typing import Final, Literal, NamedTuple
 
@@ -79,8 +80,9 @@ def circuit_of(target: Target) -> CircuitKey:
 
 
 def counts(error: ProviderError) -> bool:
-    """Whether a failure says something about the provider, and not about the user's key, quota or request."""
-    return error.retryable and error.code in _COUNTED
+    """Whether a failure says something about the provider, and not about the user's key, quota or request. One that
+    answered (200), if only with an error for a reason, is there."""
+    return error.retryable and error.code in _COUNTED and error.status != HTTPStatus.OK
 
 
 class _Circuit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Final
 
 from protocol.errors import ErrorCode
@@ -81,6 +82,7 @@ def ended_in_error(finish: Finish) -> ProviderError:
         f"The model stopped with an error before it wrote anything{word}. Try again, or choose another model.",
         code=ErrorCode.MODEL_UNAVAILABLE,
         retryable=True,
+        status=HTTPStatus.OK,
         raw_code=finish.raw,
     )
 

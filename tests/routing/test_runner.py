@@ -208,6 +208,7 @@ async def test_a_model_that_only_ever_ends_in_an_error_says_which() -> None:
     bench = Bench(ScriptedEngine(m=[[[Finish("error", "MALFORMED_FUNCTION_CALL")]]]))
     with pytest.raises(ProviderError, match=r"before it wrote anything \(MALFORMED_FUNCTION_CALL\)"):
         await bench.text(target("m"))
+    assert not bench.breaker.is_open(circuit_of(target("m"))), "it is there, and may answer the next prompt"
 
 
 async def test_an_end_without_content_and_finish_is_an_interruption_and_retried() -> None:
