@@ -16,7 +16,6 @@ import msgspec
 from protocol.chat import ChatStreamParams
 from sidecar.chat.parts import Accepted, AtHand, ChatParts, TurnStart
 from sidecar.chat.turn import Replayed, accept
-from sidecar.errors import SidecarError
 from sidecar.store.chats import Turn
 
 
@@ -75,7 +74,7 @@ async def _step_by_step(parts: ChatParts, params: ChatStreamParams, stream_id: s
         ahead = parts.planner.begin(params, prepared, start)
         try:
             turn = await writing.value()
-        except SidecarError:
+        except BaseException:  # whatever it is, nobody will want the folder
             ahead.give_up()
             raise
         if isinstance(turn, Replayed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -11,7 +12,9 @@ from typing import Any
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
+from sidecar.chat.context import CodebaseReading, begin_codebase
 from sidecar.chat.prompt import MAX_PROMPT_CHARS
 from sidecar.store.database import Database
 from tests.app_database import execute, insert_model
@@ -65,6 +68,26 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(Database, "begin_read", counted)
     return trips
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> tuple[list[CodebaseReading], list[CodebaseReading]]:
+    """The readings of apps' folders: those that were begun, and those that somebody has let go of."""
+    begun: list[CodebaseReading] = []
+    let_go: list[CodebaseReading] = []
+    give_up = CodebaseReading.give_up
+
+    def begin(*args: Any, **options: Any) -> CodebaseReading:
+        begun.append(begin_codebase(*args, **options))
+        return begun[-1]
+
+    def counted(self: CodebaseReading) -> None:
+        let_go.append(self)
+        give_up(self)
+
+    monkeypatch.setattr("sidecar.chat.sources.begin_codebase", begin)
+    monkeypatch.setattr(CodebaseReading, "give_up", counted)
+    return begun, let_go
 
 
 def told(host: Host) -> list[str]:
@@ -126,6 +149,50 @@ async def test_cancelled_before_the_commit_it_is_a_turn_all_the_same(place: Inst
             assert await host.answer(stream) == chat
         assert told(host) == ["chat:response:chunk", "chat:response:end"]
     assert place.messages(chat) == [("user", "hi"), ("assistant", "[Response cancelled by user]")]
+
+
+@pytest.mark.parametrize("turn", ["first", "later"])
+async def test_a_request_cancelled_while_its_turn_waits_for_the_database_is_a_turn_all_the_same(
+    place: Installation, turn: str
+) -> None:
+    """It may be written by then: a turn in the database always has its stream and its end."""
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) if turn == "first" else later(place) as host:
+        with closing(sqlite3.connect(place.database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            stream = await host.start("chat:stream", place.stream_params(chat))
+            await anyio.wait_all_tasks_blocked()
+            await host.notify("$/cancelRequest", {"id": stream})
+            await anyio.wait_all_tasks_blocked()
+            other.execute("ROLLBACK")
+        with pytest.raises(RpcError) as refused:
+            await host.answer(stream)
+        assert refused.value.code == -32800
+        assert told(host) == ["chat:response:chunk", "chat:response:end"]
+    assert place.messages(chat) == [("user", "hi"), ("assistant", "[Response cancelled by user]")]
+
+
+async def test_a_folder_is_not_read_on_for_a_turn_that_came_to_nothing(
+    place: Installation, readings: tuple[list[CodebaseReading], list[CodebaseReading]]
+) -> None:
+    begun, let_go = readings
+    execute(place.database, "INSERT INTO prompts (id, title, content) VALUES (7, 'style', 'Write tersely.')")
+    place.answers("Hello")
+    chat = place.chat()
+    asks = place.stream_params(chat, "@prompt:7 Why?", intentId="used")
+    async with memory_host(place.folder, **PATCH) as host:
+        for _ in ("answered", "a repetition"):
+            assert await host.request("chat:stream", asks) == chat
+        with pytest.raises(RpcError, match="intent"):
+            await host.request("chat:stream", {**asks, "prompt": "@prompt:7 Something else?"})
+        execute(
+            place.database, "CREATE TRIGGER refusing BEFORE INSERT ON messages BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        with pytest.raises(RpcError) as refused, capture_logs():
+            await host.request("chat:stream", {**asks, "intentId": "another"})
+        assert refused.value.code == -32603
+    assert len(begun) == 4
+    assert [reading for reading in begun if reading not in let_go] == []
 
 
 async def test_a_commit_that_fails_leaves_nothing_and_closes_the_call(
@@ -191,6 +258,33 @@ async def test_what_the_app_has_changed_in_its_settings_counts_in_the_very_next_
             await host.request("chat:stream", {"chatId": chat, "prompt": "hi"})
     assert refused.value.data["code"] == "FEATURE_DISABLED"
     assert len(place.messages(chat)) == 2
+
+
+async def test_a_key_that_was_locked_counts_as_soon_as_the_host_can_open_it(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sidecar.settings.secrets.RETRY_AFTER_S", 0.0)
+    key = planted("sk-{}-1")
+    envelope = {"value": base64.b64encode(key[::-1].encode()).decode(), "encryptionType": "electron-safe-storage"}
+    place.settings({"providerSettings": {"mistral": {"apiKey": envelope}}})
+    place.provider.answer("/mistral/chat/completions", Answer.stream(openai_chat_stream(["Hello"])))
+    locked = True
+
+    def decrypt(params: Any) -> Any:
+        (secret,) = params["secrets"]
+        outcome = {"error": "The keychain is locked"} if locked else {"plaintext": key}
+        return {"secrets": [{"id": secret["id"], **outcome}]}
+
+    async with memory_host(place.folder, {"SCALIX_MISTRAL_BASE_URL": f"{place.provider.base_url}/mistral"}) as host:
+        host.answer_host["host:decrypt-secrets"] = decrypt
+        await host.initialize(capabilities={"secrets": True, "chunks": "patch"})
+        chat = place.chat()
+        asks = place.stream_params(chat, model={"provider": "mistral", "name": "m"})
+        assert await host.request("chat:stream", asks) == "error"
+        assert host.terminals(chat)[-1]["code"] == "SECRET_LOCKED"
+        locked = False
+        assert await host.request("chat:stream", asks) == chat
+    assert place.provider.requests[-1].headers["authorization"] == f"Bearer {key}"
 
 
 @pytest.mark.parametrize(
