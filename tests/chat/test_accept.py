@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
+import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
@@ -258,6 +261,36 @@ async def test_what_the_app_has_changed_in_its_settings_counts_in_the_very_next_
             await host.request("chat:stream", {"chatId": chat, "prompt": "hi"})
     assert refused.value.data["code"] == "FEATURE_DISABLED"
     assert len(place.messages(chat)) == 2
+
+
+async def test_what_another_sidecar_has_put_into_the_table_alone_counts_in_the_very_next_turn(
+    place: Installation,
+) -> None:
+    insert_model(place.database, api_name="other-model")
+    async with later(place, selectedModel={"provider": "custom::testing", "name": "test-model"}) as host:
+        await host.request("settings:migrate")
+        for name in ("test-model", "other-model"):
+            chosen = json.dumps({"provider": "custom::testing", "name": name})
+            execute(place.database, f"UPDATE sidecar_settings SET value = '{chosen}' WHERE key = 'selectedModel'")
+            execute(place.database, "UPDATE sidecar_settings_state SET revision = revision + 1")
+            chat = place.chat()
+            assert await host.request("chat:stream", {"chatId": chat, "prompt": "hi"}) == chat
+            assert place.provider.requests[-1].json["model"] == name
+
+
+async def test_a_change_that_the_files_time_and_size_do_not_show_counts_in_the_very_next_turn(
+    place: Installation,
+) -> None:
+    """Changed twice within the clock's tick: a file that was changed just now is read again."""
+    insert_model(place.database, api_name="rest-model")
+    file, just_now = place.folder / "user-settings.json", time.time_ns() + 10**11
+    async with later(place) as host:
+        for name in ("test-model", "rest-model"):
+            place.settings({"selectedModel": {"provider": "custom::testing", "name": name}})
+            os.utime(file, ns=(just_now, just_now))
+            chat = place.chat()
+            assert await host.request("chat:stream", {"chatId": chat, "prompt": "hi"}) == chat
+            assert place.provider.requests[-1].json["model"] == name
 
 
 async def test_a_key_that_was_locked_counts_as_soon_as_the_host_can_open_it(
