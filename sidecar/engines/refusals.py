@@ -3,7 +3,8 @@
 Models differ in what they take, and no list of facts is complete: custom servers, deployments with names of their own,
 organisations that may not have what others may. A refused member of the request costs one more request, once.
 
-Only members that the user's answer does not depend on are left out: sampling, limits, thinking, the wish for usage.
+Only members that the user's answer does not depend on are left out: sampling, limits, thinking, the wish for usage,
+and that the answer come piece by piece.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _TOP_K: Final = re.compile(r"\btop_?k\b", re.IGNORECASE)
 _PRESENCE: Final = re.compile(r"\bpresence_?penalty\b", re.IGNORECASE)
 _FREQUENCY: Final = re.compile(r"\bfrequency_?penalty\b", re.IGNORECASE)
 _SEED: Final = re.compile(r"['\"`.]seed\b")
+_STREAM: Final = re.compile(r"\bverified to stream\b")
+"""OpenAI streams some models to verified organisations only; others get the answer in one piece."""
 _THINKING: Final = re.compile(r"\bthinking", re.IGNORECASE)
 _EFFORT: Final = re.compile(r"\breasoning[._ ]?effort\b", re.IGNORECASE)
 
@@ -47,6 +50,7 @@ _NAMES: Final[dict[Dialect, dict[str, re.Pattern[str]]]] = {
         "presence_penalty": _PRESENCE,
         "frequency_penalty": _FREQUENCY,
         "seed": _SEED,
+        "stream": _STREAM,
         "stream_options": re.compile(r"\bstream_options\b|\binclude_usage\b"),
         "reasoning_effort": _EFFORT,
         "reasoning": re.compile(r"\breasoning(?:\.max_tokens)?\b(?![._ ]effort)", re.IGNORECASE),
@@ -55,6 +59,7 @@ _NAMES: Final[dict[Dialect, dict[str, re.Pattern[str]]]] = {
     "openai-responses": {
         "temperature": _TEMPERATURE,
         "top_p": _TOP_P,
+        "stream": _STREAM,
         "max_output_tokens": re.compile(r"\bmax_output_tokens\b"),
         "reasoning.effort": _EFFORT,
         "reasoning.summary": re.compile(r"\breasoning[._ ]summar(?:y|ies)\b", re.IGNORECASE),

@@ -153,6 +153,31 @@ async def test_sampling_that_a_model_refuses_is_left_out(
     assert [member in request.json for request in provider.requests] == [True, False]
 
 
+async def test_an_organisation_that_may_not_stream_gets_the_answer_in_one_piece(
+    engines: Engines, provider: ScriptedProvider
+) -> None:
+    def refusal(what: str, param: str) -> Answer:
+        words = f"Your organization must be verified to {what}. Please go to: https://platform.openai.com/settings"
+        return Answer.json(openai(words, param=param, code="unsupported_value"), status=400)
+
+    whole = {
+        "id": "resp_1",
+        "object": "response",
+        "status": "completed",
+        "output": [{"type": "message", "id": "m", "content": [{"type": "output_text", "text": "Hello"}]}],
+    }
+    provider.answer(
+        PATHS["openai-responses"],
+        refusal("stream this model", "stream"),
+        refusal("generate reasoning summaries", "reasoning.summary"),
+        Answer.json(whole),
+    )
+    for _ in range(2):
+        assert text_of(await collect(engines, call(to(provider, "openai-responses")))) == "Hello"
+    told = [("stream" in request.json, "reasoning" in request.json) for request in provider.requests]
+    assert told == [(True, True), (False, True), (False, False), (False, False)]
+
+
 async def test_a_limit_anthropic_finds_too_large_becomes_one_that_every_model_takes(
     engines: Engines, provider: ScriptedProvider
 ) -> None:
