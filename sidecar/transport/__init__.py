@@ -1,1 +1,1 @@
-"""Bytes in and out of the process: descriptors, line framing, stdio threads, the in-memory twin."""
+"""Bytes in and out of the process: descriptors, line framing, stdio, the in-memory twin."""
