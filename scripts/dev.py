@@ -193,8 +193,7 @@ def proxy_database() -> Path:
         heading("setting up the proxy's database")
         stamp.unlink(missing_ok=True)
         check([npm, "ci", "--prefix", str(PROXY_DATABASE), "--no-audit", "--no-fund", "--ignore-scripts"])
-        where = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-        packages = Path(subprocess.run(where, check=True, capture_output=True, text=True).stdout.strip())
+        packages = site_packages(python)
         schema, client = packages / "litellm" / "proxy" / "schema.prisma", packages / "prisma"
         wish = [node, str(PROXY_DATABASE / "generator-request.mjs"), str(schema), str(client)]
         asked = subprocess.run(wish, check=True, capture_output=True)
@@ -206,6 +205,12 @@ def proxy_database() -> Path:
         check([str(python), "-m", "compileall", "-q", str(client)])
         stamp.write_text(wanted)
     return PROXY_DATABASE
+
+
+def site_packages(python: Path) -> Path:
+    """Where the packages of this interpreter are."""
+    command = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    return Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
 
 
 def compile_checkout() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from scripts.dev import site_packages
 from tests.litellm_proxy.proxy import HERE, MASTER_KEY, LitellmProxy, NotAvailable, end, proxy_process
 
 MIGRATIONS = Path("litellm_proxy_extras") / "migrations"
@@ -101,9 +102,3 @@ def running_fleet(python: Path, programs: Path, folder: Path) -> Iterator[Fleet]
                 yield Fleet(proxy, database, admin)
         finally:
             end(process)
-
-
-def site_packages(python: Path) -> Path:
-    """Where the packages of this interpreter are."""
-    command = [str(python), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
-    return Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from protocol.chat import MessageRow
 from sidecar.store.chats import load_messages
+from sidecar.store.database import Database
 from sidecar.store.message_ids import AppConnection, MessageIds
 from tests.app_database import create_app_database, execute, insert_app, insert_chat
 
@@ -215,3 +217,21 @@ def test_another_file_in_the_same_place_is_read_anew(path: Path, tmp_path: Path)
         for _ in range(2):
             assert [row.content for row in load_messages(before, 1)] == ["of the file that is gone"]
             assert [row.content for row in load_messages(after, 2)] == ["of the file that is there"]
+
+
+@pytest.mark.anyio
+async def test_an_app_that_was_reset_has_the_messages_of_its_new_file(path: Path, tmp_path: Path) -> None:
+    """``reset all``: the file is deleted and made anew; by the next look it may have more messages than the old one."""
+    new = tmp_path / "new.db"
+    shutil.copy(path, new)
+    with closing(connect(path, sqlite3.Connection)) as old_app, closing(connect(new, sqlite3.Connection)) as new_app:
+        say(old_app, 1, "of the file that is gone")
+        for _ in range(2):
+            say(new_app, 2, "of the new file")
+    database = Database(path)
+    assert len(await database.read(lambda connection: load_messages(connection, 1))) == 1
+    new.replace(path)
+    for job in (database.read, database.write):
+        assert len(await job(lambda connection: load_messages(connection, 2))) == 2
+        assert await job(lambda connection: load_messages(connection, 1)) == []
+    await database.aclose()
