@@ -117,6 +117,7 @@ class _Thought(_PlainDelta, gc=False):
 class _PlainChoice(msgspec.Struct, gc=False, kw_only=True):
     finish_reason: None = None
     error: None = None
+    usage: None = None
 
 
 class _TextChoice(_PlainChoice, gc=False):
@@ -133,6 +134,7 @@ class _PlainChunk(msgspec.Struct, gc=False, kw_only=True):
     detail: None = None
     message: None = None
     citations: None = None
+    search_results: None = None
     x_groq: None = None
     upgrade_prompt: None = None
     analytics: None = None

@@ -69,6 +69,8 @@ ODD: dict[Dialect, list[Any]] = {
         chunk({"content": None, "refusal": "I will not. "}),
         chunk(usage=USAGE),
         chunk({"content": "cited"}, citations=["https://a.example"]),
+        chunk({"content": "found"}, search_results=[{"url": "https://b.example", "title": "B"}]),
+        {"choices": [{"delta": {"content": "counted"}, "usage": USAGE}]},
         chunk(),
         {"error": {"message": "no", "code": 500}},
         "[DONE]",
@@ -153,6 +155,14 @@ def test_a_large_read_is_worth_as_many_small_ones(dialect: Dialect, draw: st.Dat
     large = body[:first], body[first:cut], body[cut:]
     assert read(dialect, *large) == read(dialect, *small)
     assert deltas(dialect, *large) == deltas(dialect, *small)
+
+
+@pytest.mark.parametrize(("dialect", "odd"), [(dialect, odd) for dialect in ODD for odd in ODD[dialect]])
+def test_of_an_odd_event_among_plain_ones_nothing_is_lost(dialect: Dialect, odd: Any) -> None:
+    start = framed(dialect, START[dialect])
+    for plain in (TEXT[dialect][0], THOUGHT[dialect][0]):
+        events = [framed(dialect, value) for value in [*[plain] * 40, odd, *[plain] * 40]]
+        assert read(dialect, start, b"".join(events)) == read(dialect, start, *events)
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
