@@ -362,3 +362,18 @@ async def test_a_later_turn_that_needs_more_than_the_database_fetches_it(place: 
         chat = place.chat()
         assert await host.request("chat:stream", place.stream_params(chat, "@prompt:7 Why?")) == chat
     assert place.messages(chat)[0] == ("user", "Write tersely. Why?")
+
+
+async def test_a_later_turn_has_its_attachments_and_its_selected_component(place: Installation) -> None:
+    (place.app_folder / "a.tsx").write_text("one\ntwo\nthree\n")
+    component = {"id": "1", "name": "H", "relativePath": "a.tsx", "lineNumber": 2, "columnNumber": 0}
+    note = {"name": "note.txt", "type": "text/plain", "data": "data:text/plain;base64,cmVtZW1iZXI="}
+    async with later(place) as host:
+        chat = place.chat()
+        await host.request("chat:stream", place.stream_params(chat, attachments=[note]))
+        await host.request("chat:stream", place.stream_params(chat, selectedComponent=component))
+        await host.request("chat:stream", place.stream_params(chat, selectedComponents=[component]))
+    attached, _, pointed_at, _, pointed_at_too, _ = [content for _, content in place.messages(chat)]
+    assert "note.txt" in attached
+    assert "two // <-- EDIT HERE" in pointed_at
+    assert "two // <-- EDIT HERE" in pointed_at_too
