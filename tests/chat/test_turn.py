@@ -183,6 +183,18 @@ async def test_auto_approve_asks_the_host_before_the_end(place: Installation) ->
     assert (end["updatedFiles"], end["extraFiles"]) == (True, ["b.ts"])
 
 
+async def test_a_host_that_cannot_apply_answers_is_not_asked_to(place: Installation) -> None:
+    """It would be waited for, five minutes long."""
+    place.answers('<scalix-write path="a.ts">x</scalix-write>')
+    chat = place.chat()
+    async with memory_host(place.folder, **PATCH) as host:
+        await host.request("set-user-settings", {"autoApproveChanges": True})
+        with anyio.fail_after(5):
+            assert await host.request("chat:stream", place.stream_params(chat)) == chat
+        (end,) = host.terminals(chat)
+    assert (end["updatedFiles"], end.get("warningMessages")) == (False, None)
+
+
 async def test_who_wants_answers_applied_may_say_so_while_one_is_written(place: Installation) -> None:
     pause, words = Pause(), openai_chat_stream(["te", "xt"])
     place.script([*words[:2], pause, *words[2:]])
