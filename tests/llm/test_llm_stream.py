@@ -25,6 +25,7 @@ from sidecar.llm.prompt import messages
 from sidecar.llm.stream_parts import PartBuilder
 from tests.host import Host, RpcError, memory_host
 from tests.installation import MODEL, Installation, installation
+from tests.planted import planted
 from tests.providers.server import Answer, Pause
 from tests.providers.streams import anthropic_stream, gemini_stream, openai_chat_stream, sse
 
@@ -317,6 +318,22 @@ async def test_an_id_that_is_none_or_far_too_long_is_refused(place: Installation
         with pytest.raises(RpcError, match="callId must have 1 to 256 characters") as refused:
             await host.request("llm:stream", call(callId=call_id))
     assert refused.value.code == -32602
+
+
+async def test_settings_that_the_app_has_changed_count_in_the_very_next_call(place: Installation) -> None:
+    place.provider.answer("/mistral/chat/completions", Answer.stream(openai_chat_stream(["Hello"])))
+    asks = call(model={"provider": "mistral", "name": "m"})
+    async with memory_host(place.folder, {"SCALIX_MISTRAL_BASE_URL": f"{place.provider.base_url}/mistral"}) as host:
+        await host.initialize(capabilities={})
+        for days_old, key in ((1, planted("sk-{}-1")), (0.5, planted("sk-{}-2"))):
+            place.settings({"providerSettings": {"mistral": {"apiKey": {"value": key}}}}, days_old=days_old)
+            for _ in range(2):
+                await host.request("llm:stream", asks)
+                assert place.provider.requests[-1].headers["authorization"] == f"Bearer {key}"
+        place.settings({"sidecarFeatures": {"liteLLM": False}}, days_old=0.2)
+        with pytest.raises(RpcError) as refused:
+            await host.request("llm:stream", asks)
+    assert refused.value.data["code"] == "FEATURE_DISABLED"
 
 
 async def test_cancel_stops_the_call_and_closes_the_connection(place: Installation) -> None:
