@@ -18,15 +18,16 @@ pytestmark = pytest.mark.anyio
 
 
 class Watched(Database):
-    """Tells when a lock has kept something from being written, and when something was."""
+    """Tells when something is to be written, when a lock has kept it from that, and when it was."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, busy_timeout_ms=50)
-        self.refused, self.written = anyio.Event(), anyio.Event()
+        self.tried, self.refused, self.written = anyio.Event(), anyio.Event(), anyio.Event()
         self.asked = 0
 
     async def write(self, *arguments: Any, **options: Any) -> Any:
         self.asked += 1
+        self.tried.set()
         try:
             done = await super().write(*arguments, **options)
         except DatabaseBusy:
@@ -73,6 +74,33 @@ async def test_a_stream_that_is_over_is_not_saved_again(tmp_path: Path, monkeypa
             tasks.start_soon(autosave.run)
             with autosave.keeping(over, lambda: "too late") as touch:
                 touch()
+            with autosave.keeping(running, lambda: "Once upon") as touch:
+                touch()
+                await database.written.wait()
+            tasks.cancel_scope.cancel()
+    await database.aclose()
+    assert [row["content"] for row in rows(path, "SELECT content FROM messages ORDER BY id")] == ["", "Once upon"]
+
+
+async def test_a_stream_that_ends_while_a_lock_keeps_it_from_being_saved_leaves_nothing_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "INTERVAL_S", 0.01)
+    path = tmp_path / "sqlite.db"
+    create_app_database(path)
+    chat = insert_chat(path, insert_app(path))
+    over, running = (insert_message(path, chat, "assistant", "") for _ in range(2))
+    database = Watched(path)
+    autosave = Autosave(database)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(autosave.run)
+            lock = write_lock(path)
+            with autosave.keeping(over, lambda: "too late") as touch:
+                touch()
+                await database.tried.wait()
+            await database.refused.wait()
+            lock.close()
             with autosave.keeping(running, lambda: "Once upon") as touch:
                 touch()
                 await database.written.wait()
