@@ -155,6 +155,8 @@ class ProviderError(SidecarError):
         self.status = status
         self.details = details
         self.raw_code = raw_code
+        self.nothing_there = False
+        """The server has nothing at the address that was asked: it refused neither the model nor the request."""
 
     def data(self) -> dict[str, Any]:
         """As every error's, with what the vendor itself answered."""

@@ -223,19 +223,12 @@ class _Progress:
         self._response.expect_within(AFTER_END_S)
 
 
-_NOTHING: Final = "Nothing answers at"
-
-
-def nothing_answers(error: ProviderError) -> bool:
-    """Whether the server has nothing at the address that was asked: it refused neither the model nor the request."""
-    return error.status in (404, 405) and _NOTHING in error.message
-
-
 def _at(url: str, error: ProviderError) -> ProviderError:
     """A refusal that says no more than that nothing is there gets told where it was looked for."""
     if error.status in (404, 405) and not _SAYS_WHAT.search(error.message):
         where = f"{place_of(url)}{urlsplit(url).path}"
-        error.message = f"{error.message.rstrip('.')}. {_NOTHING} {where}: check the base URL in the settings."
+        error.message = f"{error.message.rstrip('.')}. Nothing answers at {where}: check the base URL in the settings."
+        error.nothing_there = True
     return error
 
 

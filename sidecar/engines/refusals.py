@@ -51,7 +51,7 @@ _NAMES: Final[dict[Dialect, dict[str, re.Pattern[str]]]] = {
         "frequency_penalty": _FREQUENCY,
         "seed": _SEED,
         "stream": _STREAM,
-        "stream_options": re.compile(r"\bstream_options\b|\binclude_usage\b"),
+        "stream_options": re.compile(r"\bstream_options\b|\binclude_usage\b|" + _STREAM.pattern),
         "reasoning_effort": _EFFORT,
         "reasoning": re.compile(r"\breasoning(?:\.max_tokens)?\b(?![._ ]effort)", re.IGNORECASE),
         "thinking": _THINKING,

@@ -15,7 +15,6 @@ from typing import Final
 import msgspec
 
 from sidecar.engines.base import Engine, Event, ModelCall
-from sidecar.engines.exchange import nothing_answers
 from sidecar.errors import ProviderError
 
 _OPTIONS: Final = frozenset({"reasoningEffort", "parallelToolCalls", "serviceTier", "user", "metadata"})
@@ -64,7 +63,7 @@ class _Either:
         try:
             return await self._context.__aenter__()
         except ProviderError as error:
-            if not nothing_answers(error):
+            if not error.nothing_there:
                 raise
             refused = error
         self._context = self._engine.by_chat(self._call)
@@ -72,7 +71,7 @@ class _Either:
             batches = await self._context.__aenter__()
         except ProviderError as error:
             # With nothing there either, the first address is the one to tell of.
-            raise (refused if nothing_answers(error) else error) from error.__cause__
+            raise (refused if error.nothing_there else error) from error.__cause__
         self._engine.learn(self._call)
         return batches
 

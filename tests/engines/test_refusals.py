@@ -178,6 +178,21 @@ async def test_an_organisation_that_may_not_stream_gets_the_answer_in_one_piece(
     assert told == [(True, True), (False, True), (False, False), (False, False)]
 
 
+async def test_what_belongs_to_streaming_goes_with_it(engines: Engines, provider: ScriptedProvider) -> None:
+    words = (
+        "Your organization must be verified to stream this model. Please go to: https://platform.openai.com/settings"
+    )
+    message = {"role": "assistant", "content": "Hello"}
+    provider.answer(
+        PATHS["openai-chat"],
+        Answer.json(openai(words, param="stream", code="unsupported_value"), status=400),
+        Answer.json({"object": "chat.completion", "choices": [{"message": message, "finish_reason": "stop"}]}),
+    )
+    assert text_of(await collect(engines, call(to(provider, "openai-chat")))) == "Hello"
+    told = [{"stream", "stream_options"} & request.json.keys() for request in provider.requests]
+    assert told == [{"stream", "stream_options"}, set()]
+
+
 async def test_a_limit_anthropic_finds_too_large_becomes_one_that_every_model_takes(
     engines: Engines, provider: ScriptedProvider
 ) -> None:
