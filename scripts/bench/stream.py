@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -207,14 +208,18 @@ def commits(where: Place) -> list[float]:
 def take_turns(
     run: Run, clients: list[Client], dialect: str, case: Case, rounds: int, *, skipped: list[str]
 ) -> dict[str, Outcome]:
-    """Warm-up rounds, then the measured ones. A client that fails is out for this case."""
+    """Warm-up rounds, then the measured ones. A client that fails is out for this case.
+
+    Every round in another order, the same in every run: whoever comes after a large process finds colder caches.
+    """
+    orders = random.Random(len(clients))
     run.say(f"stream, {dialect}, {case.name}")
     run.provider.script(case.chunks, case.pace_ms)
     outcomes = {client.name: Outcome() for client in clients}
     failed: set[str] = set()
     warm_up = 25 if case is SHORT else run.rounds(1, 0)  # Node compiles what it has run a few times
     for number in range(rounds + warm_up):
-        for client in clients:
+        for client in orders.sample(clients, len(clients)):
             if client.name in failed:
                 continue
             try:
